@@ -1,0 +1,87 @@
+# Python 3.11 or later and make are all that is needed; `make` alone lists the targets.
+# ARGS is passed on: make serve ARGS="--port 9000", make test ARGS="tests/canon -x".
+
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$name && break; done)
+PIP_INSTALL = -m pip install --quiet --disable-pip-version-check --no-input
+PIP_TOOLS = pip-tools==7.6.2
+# A hung test is a failure with a traceback, not a hung run. By hand, under a debugger, there is no limit.
+PYTEST = .venv/bin/python -m pytest --timeout 120
+ARGS ?=
+
+NODE_MODULES = tests/node/node_modules/.package-lock.json
+
+.DEFAULT_GOAL := help
+.PHONY: help install sdk node serve test torture bench check format lock clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+install: .venv/.project ## Make .venv with everything the gateway and its tests need, by the hashes in requirements/.
+
+serve: .venv/.project ## Start the gateway on http://127.0.0.1:8080; needs no key and, once installed, no network.
+	@exec .venv/bin/thalweg serve $(ARGS)
+
+test: .venv/.project ## Run all tests, with a sample of the long ones; what is not installed here is skipped.
+	@$(MAKE) --silent sdk || echo "The Python SDKs could not be installed: tests that call with them are skipped."
+	@$(MAKE) --silent node || echo "The Node SDK could not be installed: tests that call with it are skipped."
+	@$(PYTEST) $(ARGS)
+
+torture: .venv/.project ## Run the long tests with full counts.
+	@.venv/bin/python -m pytest --timeout 3600 -m torture $(ARGS)
+
+bench: .venv/.project ## Measure the gateway against nginx on this machine (docs/performance.md).
+	@.venv/bin/python -m bench $(ARGS)
+
+check: .venv/.project ## Check format, lint and types.
+	@.venv/bin/ruff format --check .
+	@.venv/bin/ruff check .
+	@.venv/bin/mypy --strict
+
+format: .venv/.project ## Format the code and mend what can be mended by rule.
+	@.venv/bin/ruff check --fix-only --quiet .
+	@.venv/bin/ruff format .
+
+sdk: .venv-sdk/.requirements ## Make .venv-sdk with the official Python SDKs that the tests call the gateway with.
+
+node: $(NODE_MODULES) ## Install the official Node SDK that the tests call the gateway with.
+
+lock: .venv/.project ## Write requirements/*.txt anew from *.in; ARGS=--upgrade takes newer indirect versions.
+	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(PYTHON) -m venv "$$tools" && \
+	"$$tools/bin/python" $(PIP_INSTALL) $(PIP_TOOLS) && cd requirements && \
+	for name in runtime dev sdk; do \
+		echo "requirements/$$name.txt" && \
+		"$$tools/bin/pip-compile" --quiet --generate-hashes --allow-unsafe --strip-extras --annotation-style line \
+			--no-emit-index-url --no-emit-trusted-host --no-emit-options --no-header $(ARGS) \
+			--output-file $$name.txt $$name.in || exit 1; \
+	done
+
+clean: ## Remove what the targets above have made.
+	rm -rf .venv .venv-sdk tests/node/node_modules build dist src/thalweg.egg-info
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Two stamps: a new lock reinstalls the packages, a changed pyproject.toml only the gateway itself. Every package has
+# its hash; the editable install builds with the setuptools of the lock, so it fetches nothing.
+.venv/.requirements: requirements/dev.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; name one with PYTHON=..." >&2; exit 1; }
+	@echo "Installing into .venv (once) ..."
+	@$(PYTHON) -m venv .venv
+	@.venv/bin/python $(PIP_INSTALL) --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.venv/.project: .venv/.requirements pyproject.toml
+	@.venv/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv-sdk/.requirements: requirements/sdk.txt
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; name one with PYTHON=..." >&2; exit 1; }
+	@echo "Installing the SDKs into .venv-sdk (once) ..."
+	@$(PYTHON) -m venv .venv-sdk
+	@.venv-sdk/bin/python $(PIP_INSTALL) --retries 2 --require-hashes -r requirements/sdk.txt
+	@touch $@
+
+$(NODE_MODULES): tests/node/package-lock.json tests/node/package.json
+	@echo "Installing the SDK into tests/node (once) ..."
+	@cd tests/node && npm ci --silent
+	@touch $@
