@@ -1,0 +1,239 @@
+"""Repair rows: each names one way in which a provider's Chat frames break SDKs or common code, and the mend.
+
+A row says which chunks need it and edits only those, only there: the JSON is opened level by level, and every value
+that no row touches keeps its very bytes and its place. What SDKs need, and how it was found out, is told beside each
+row; `docs/repairs.md` is made from this table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from thalweg.dialects.openai_chat.calls import CallBook, CallSlot, custom_of, name_of
+from thalweg.dialects.openai_chat.tables import CHUNK_OBJECT
+from thalweg.dialects.openai_chat.wire import Chunk, ChunkChoice, FunctionPiece, ToolPiece, reasoning_of, text_of
+
+_object = msgspec.json.Decoder(dict[str, Raw]).decode
+_array = msgspec.json.Decoder(list[Raw]).decode
+_EMPTY = Raw(b'""')
+_NULL = Raw(b"null")
+Tree = dict[str, Any]
+"""A JSON object opened one level: names to raw values, or to what a row put there."""
+
+
+class ChoiceMemory:
+    """What the rows must remember of one choice through the stream."""
+
+    __slots__ = ("book", "named", "said_role")
+
+    def __init__(self) -> None:
+        self.said_role = False
+        self.book = CallBook()
+        self.named: set[CallSlot] = set()
+        """Calls whose name has been passed on."""
+
+
+class Memory:
+    """What the rows must remember through the stream."""
+
+    __slots__ = ("choices", "created", "response_id", "response_model")
+
+    def __init__(self) -> None:
+        self.choices: dict[int, ChoiceMemory] = {}
+        self.response_id: str | None = None
+        self.response_model: str | None = None
+        self.created: int | None = None
+
+    def choice(self, at: int) -> ChoiceMemory:
+        """The memory of one choice."""
+        if at not in self.choices:
+            self.choices[at] = ChoiceMemory()
+        return self.choices[at]
+
+
+class Draft:
+    """One chunk being mended: as it was read, and its JSON opened down to the deltas."""
+
+    __slots__ = ("choices", "chunk", "deltas", "top")
+
+    def __init__(self, payload: bytes, chunk: Chunk) -> None:
+        self.chunk = chunk
+        self.top: Tree = _object(payload)
+        self.choices: list[Tree] = [_object(raw) for raw in _array(self.top["choices"])] if chunk.choices else []
+        self.deltas: list[Tree] = [_object(choice["delta"]) if _has(choice, "delta") else {} for choice in self.choices]
+
+    def payload(self) -> bytes:
+        """The JSON again."""
+        for choice, delta in zip(self.choices, self.deltas, strict=True):
+            choice["delta"] = delta
+        if self.choices:
+            self.top["choices"] = self.choices
+        return msgspec.json.encode(self.top)
+
+
+def _has(tree: Tree, name: str) -> bool:
+    value = tree.get(name)
+    return value is not None and bytes(value) != b"null"
+
+
+def _mend_object(draft: Draft, _: Memory) -> bool:
+    if draft.chunk.object == CHUNK_OBJECT:
+        return False
+    draft.top["object"] = CHUNK_OBJECT
+    return True
+
+
+def _mend_envelope(draft: Draft, memory: Memory) -> bool:
+    """`id` and `model` strings, `created` an integer: the first good ones of the stream fill the gaps."""
+    chunk, mended = draft.chunk, False
+    for name, value, kind, kept in (
+        ("id", chunk.id, str, memory.response_id or "chatcmpl"),
+        ("model", chunk.model, str, memory.response_model or ""),
+        ("created", chunk.created, int, memory.created or 0),
+    ):
+        if type(value) is not kind:
+            draft.top[name] = kept
+            mended = True
+    return mended
+
+
+def _mend_delta(draft: Draft, _: Memory) -> bool:
+    """A choice without `index` or `delta`."""
+    mended = False
+    for tree, choice in zip(draft.choices, draft.chunk.choices or (), strict=True):
+        if choice.delta is None:
+            mended = True
+        if not isinstance(choice.index, int):
+            tree["index"] = 0
+            mended = True
+    return mended
+
+
+def _mend_content(draft: Draft, _: Memory) -> bool:
+    mended = False
+    for delta, choice in zip(draft.deltas, draft.chunk.choices or (), strict=True):
+        if not isinstance(choice.delta and choice.delta.content, str | list):
+            delta["content"] = _EMPTY
+            mended = True
+    return mended
+
+
+def _mend_content_parts(draft: Draft, _: Memory) -> bool:
+    mended = False
+    for delta, choice in zip(draft.deltas, draft.chunk.choices or (), strict=True):
+        if choice.delta and isinstance(choice.delta.content, list):
+            delta["content"] = text_of(choice.delta.content)
+            if reasoning := reasoning_of(choice.delta):
+                delta["reasoning_content"] = reasoning
+            mended = True
+    return mended
+
+
+def _mend_role(draft: Draft, memory: Memory) -> bool:
+    mended = False
+    for delta, choice in zip(draft.deltas, draft.chunk.choices or (), strict=True):
+        seen = memory.choice(_index(choice))
+        if not _has(delta, "role"):
+            continue
+        if seen.said_role:
+            del delta["role"]
+            mended = True
+        seen.said_role = True
+    return mended
+
+
+def _mend_tool_calls(draft: Draft, memory: Memory) -> bool:
+    mended = False
+    for delta, choice in zip(draft.deltas, draft.chunk.choices or (), strict=True):
+        if not _has(delta, "tool_calls"):
+            continue
+        pieces = choice.delta.tool_calls if choice.delta else None
+        if not pieces:
+            del delta["tool_calls"]
+            mended = True
+            continue
+        trees = [_object(raw) for raw in _array(delta["tool_calls"])]
+        seen = memory.choice(_index(choice))
+        if any([_mend_piece(tree, piece, seen) for tree, piece in zip(trees, pieces, strict=True)]):
+            delta["tool_calls"] = trees
+            mended = True
+    return mended
+
+
+def _mend_piece(tree: Tree, piece: ToolPiece, seen: ChoiceMemory) -> bool:
+    """Index from 0 without gaps, name and type once, `function` always there, arguments a string."""
+    before = len(seen.book.slots)
+    slot = seen.book.place(piece)
+    first = len(seen.book.slots) > before
+    mended = False
+    if piece.index != slot.number:
+        tree["index"] = slot.number
+        mended = True
+    if first and not isinstance(piece.type, str):
+        tree["type"] = "custom" if custom_of(piece) else "function"
+        mended = True
+    if custom_of(piece) is None:
+        mended |= _mend_function(tree, piece, slot, seen, first=first)
+    return mended
+
+
+def _mend_function(tree: Tree, piece: ToolPiece, slot: CallSlot, seen: ChoiceMemory, *, first: bool) -> bool:
+    function: Tree = _object(tree["function"]) if _has(tree, "function") else {}
+    said = piece.function or FunctionPiece()
+    mended = piece.function is None
+    if "name" in function and (slot in seen.named or not name_of(piece)):
+        del function["name"]
+        mended = True
+    elif name_of(piece):
+        seen.named.add(slot)
+    if not isinstance(said.arguments, str) and (first or "arguments" in function):
+        arguments = msgspec.json.encode(said.arguments).decode() if said.arguments is not None else ""
+        function["arguments"] = arguments
+        mended = True
+    if mended:
+        tree["function"] = function
+    return mended
+
+
+def _index(choice: ChunkChoice) -> int:
+    return choice.index if isinstance(choice.index, int) else 0
+
+
+class Row:
+    """One repair: its name, why it is needed, and its mend, which says whether it changed anything."""
+
+    __slots__ = ("mend", "name", "why")
+
+    def __init__(self, name: str, why: str, mend: Callable[[Draft, Memory], bool] | None = None) -> None:
+        self.name = name
+        self.why = why
+        self.mend = mend
+
+
+ROWS: tuple[Row, ...] = (
+    Row("framing", "Comments, CR line ends, `id:`, `event:` and unclosed frames break Ark's Go and Java clients, "
+                   "openai-python after an id, and readers that split at blank lines. Sent as one plain data line."),
+    Row("one-newline", "Events with a single newline between them are read as none by nearly every SDK."),
+    Row("empty-choices", "A chunk with `choices: []` and no usage panics where code reads `choices[0]`. Left out."),
+    Row("usage-chunk", "Usage on a chunk with choices is not seen by `if chunk.choices … elif chunk.usage`. "
+                       "Sent in a chunk of its own, last."),
+    Row("envelope", "`id`, `model` and `created` must be there and typed for ark-go.", _mend_envelope),
+    Row("object", "Without `object: chat.completion.chunk` openai-python's helper skips the chunk.", _mend_object),
+    Row("delta", "A choice without `delta` or `index` raises in openai-python's and -node's helpers.", _mend_delta),
+    Row("content-parts", "A list as content is read by no Chat client. Text and reasoning become strings.",
+        _mend_content_parts),
+    Row("content", "`content` null or absent raises in `text += delta.content`, as tutorials teach. Sent as `\"\"`.",
+        _mend_content),
+    Row("role", "A repeated role adds up to \"assistantassistant\" in openai-python's helper.", _mend_role),
+    Row("tool-calls", "Indexes missing, reused or with gaps, repeated names and missing types raise or run together.",
+        _mend_tool_calls),
+)  # fmt: skip
+"""Every row, in the order in which they are applied."""
+
+MENDS: tuple[Row, ...] = tuple(row for row in ROWS if row.mend is not None)
+"""The rows that edit a chunk; the others are the relayer's own."""
+NULL = _NULL

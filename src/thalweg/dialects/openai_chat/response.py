@@ -1,0 +1,171 @@
+"""Whole Chat answers, both ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from thalweg.canon.errors import UpstreamBroke, UpstreamError, UpstreamFailed
+from thalweg.canon.parts import Opaque, Part, Reasoning, Refusal, Text, ToolCall
+from thalweg.canon.response import Choice as CanonChoice
+from thalweg.canon.response import Response
+from thalweg.dialects.base import Watch
+from thalweg.dialects.openai_chat.calls import custom_of, made_up_id
+from thalweg.dialects.openai_chat.errors import error_in_stream, extract
+from thalweg.dialects.openai_chat.stream import canonical_finish
+from thalweg.dialects.openai_chat.tables import FINISH_TO_WIRE, NAME, NOT_FINISHED, is_usage, usage_to_canon, usage_to_wire
+from thalweg.dialects.openai_chat.wire import (
+    Choice,
+    Completion,
+    Message,
+    ToolPiece,
+    arguments_of,
+    read_completion,
+    reasoning_of,
+    text_of,
+)
+
+
+def decode_answer(body: bytes, *, provider: str = "") -> Response:
+    """A whole answer. Raises `UpstreamFailed` for an error in a good status, `UpstreamBroke` for what is no answer."""
+    read = _read(body, provider)
+    if read.error or not read.choices:
+        if read.error:
+            raise error_in_stream(read.error, provider=provider)
+        if said := extract({"message": read.message, "detail": read.detail, "code": read.code}):
+            raise UpstreamFailed(said.message, provider=provider, code=said.code)
+        if read.choices is None:
+            raise UpstreamBroke(f"{provider or 'the upstream'} sent JSON that is no answer", provider=provider)
+    response_id = read.id if isinstance(read.id, str) else ""
+    named = {"system_fingerprint": read.system_fingerprint, "service_tier": read.service_tier}
+    return Response(
+        response_id=response_id,
+        model=read.model if isinstance(read.model, str) else "",
+        created=read.created if isinstance(read.created, int) else None,
+        choices=tuple(_choice(choice, i, response_id) for i, choice in enumerate(read.choices or ())),
+        usage=usage_to_canon(read.usage) if is_usage(read.usage) else None,
+        raw_usage=read.usage,
+        complete=True,
+        extras={name: value for name, value in named.items() if isinstance(value, str)},
+    )
+
+
+def _read(body: bytes, provider: str) -> Completion:
+    """Parse, bearing the white space that some send ahead of a slow answer."""
+    try:
+        return read_completion(body.strip())
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise UpstreamBroke(f"{provider or 'the upstream'} sent a body that is no answer", provider=provider) from error
+
+
+def _choice(choice: Choice, at: int, response_id: str) -> CanonChoice:
+    message = choice.message or Message()
+    index = choice.index if isinstance(choice.index, int) else at
+    raw = choice.finish_reason if isinstance(choice.finish_reason, str) else None
+    raw = None if raw in NOT_FINISHED else raw
+    parts = tuple(_parts(message, index, response_id))
+    return CanonChoice(
+        index=index,
+        parts=parts,
+        finish_reason=canonical_finish(raw, has_calls=any(isinstance(part, ToolCall) for part in parts)),
+        raw_finish_reason=raw,
+        logprobs=choice.logprobs if isinstance(choice.logprobs, dict) else None,
+    )
+
+
+def _parts(message: Message, choice: int, response_id: str) -> list[Part]:
+    parts: list[Part] = []
+    if reasoning := reasoning_of(message):
+        parts.append(Reasoning(text=reasoning))
+    if text := text_of(message.content):
+        parts.append(Text(text=text))
+    if isinstance(message.refusal, str) and message.refusal:
+        parts.append(Refusal(text=message.refusal))
+    parts += [_call(piece, choice, i, response_id) for i, piece in enumerate(message.tool_calls or ())]
+    if message.function_call and isinstance(message.function_call.name, str) and message.function_call.name:
+        arguments = arguments_of(message.function_call.arguments)
+        name = message.function_call.name
+        parts.append(ToolCall(id=f"legacy_{name}", name=name, arguments=arguments, kind="legacy"))
+    for name, value in (("audio", message.audio), ("annotations", message.annotations)):
+        if value and (not isinstance(value, dict) or any(value.values())):
+            parts.append(Opaque(dialect=NAME, raw={name: value}))
+    return parts
+
+
+def _call(piece: ToolPiece, choice: int, number: int, response_id: str) -> ToolCall:
+    call_id = piece.id if isinstance(piece.id, str) and piece.id else made_up_id(response_id, choice, number)
+    if custom := custom_of(piece):
+        name, text = custom.get("name"), arguments_of(custom.get("input"))
+        return ToolCall(id=call_id, name=str(name or ""), arguments=text, kind="custom")
+    name = piece.function.name if piece.function else None
+    arguments = arguments_of(piece.function.arguments) if piece.function else ""
+    return ToolCall(id=call_id, name=name if isinstance(name, str) else "", arguments=arguments)
+
+
+def encode_answer(response: Response) -> bytes:
+    """A whole answer for a client, with every key that the SDKs' types know as always there."""
+    wire: dict[str, Any] = {
+        "id": response.response_id,
+        "object": "chat.completion",
+        "created": response.created or 0,
+        "model": response.model,
+        "choices": [_write_choice(choice) for choice in response.choices],
+    }
+    if response.usage is not None:
+        wire["usage"] = usage_to_wire(response.usage)
+    return msgspec.json.encode(wire | response.extras)
+
+
+def _write_choice(choice: CanonChoice) -> dict[str, Any]:
+    return {
+        "index": choice.index,
+        "message": _write_message(choice.parts),
+        "logprobs": choice.logprobs,
+        "finish_reason": FINISH_TO_WIRE[choice.finish_reason] if choice.finish_reason else None,
+    }
+
+
+def _write_message(parts: tuple[Part, ...]) -> dict[str, Any]:
+    text = "".join(part.text for part in parts if isinstance(part, Text))
+    calls = [part for part in parts if isinstance(part, ToolCall)]
+    refusal = "".join(part.text for part in parts if isinstance(part, Refusal))
+    wire: dict[str, Any] = {
+        "role": "assistant",
+        "content": text or (None if calls or refusal else ""),
+        "refusal": refusal or None,
+    }
+    if reasoning := "".join(part.text for part in parts if isinstance(part, Reasoning)):
+        wire["reasoning_content"] = reasoning
+    for part in parts:
+        if isinstance(part, Opaque) and part.dialect == NAME and isinstance(part.raw, dict):
+            wire |= part.raw
+    if legacy := [call for call in calls if call.kind == "legacy"]:
+        wire["function_call"] = {"name": legacy[0].name, "arguments": legacy[0].arguments}
+    if modern := [_write_call(call) for call in calls if call.kind != "legacy"]:
+        wire["tool_calls"] = modern
+    return wire
+
+
+def _write_call(call: ToolCall) -> dict[str, Any]:
+    if call.kind == "custom":
+        return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}
+
+
+def watch_answer(body: bytes, *, provider: str = "") -> Watch:
+    """What a whole answer shows, for accounting. An answer that holds an error has `error` set."""
+    watch = Watch()
+    try:
+        response = decode_answer(body, provider=provider)
+    except UpstreamError as error:
+        watch.error = error
+        return watch
+    watch.usage, watch.raw_usage, watch.model = response.usage, response.raw_usage, response.model
+    watch.done = watch.complete = watch.content_seen = True
+    for choice in response.choices:
+        watch.choices.add(choice.index)
+        watch.finishes[choice.index] = choice.raw_finish_reason or ""
+        for part in choice.parts:
+            watch.saw_text(getattr(part, "text", None) or getattr(part, "arguments", None) or "")
+    return watch

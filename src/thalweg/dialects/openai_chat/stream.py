@@ -1,0 +1,580 @@
+"""Chat streams and events: a decoder for the upstream side, an encoder for the client side.
+
+The decoder takes every oddity that the recordings hold (`accept` in one accumulator), the encoder writes the one form
+that every known client reads (`content` always a string, a call's name and id once, usage in a chunk of its own).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from thalweg.canon.errors import GatewayError, UpstreamBroke
+from thalweg.canon.events import (
+    ChoiceFinished,
+    Event,
+    PartDelta,
+    PartEnded,
+    PartStarted,
+    Pinged,
+    ResponseEnded,
+    ResponseFailed,
+    ResponseStarted,
+    UsageReported,
+)
+from thalweg.canon.finish import FinishReason
+from thalweg.canon.parts import PartKind, Signature
+from thalweg.canon.request import Request
+from thalweg.dialects.openai_chat.calls import CallBook, CallSlot, custom_of, made_up_id
+from thalweg.dialects.openai_chat.errors import encode_stream_error, error_in_stream
+from thalweg.dialects.openai_chat.tables import (
+    CHUNK_OBJECT,
+    DONE,
+    DONE_FRAME,
+    FINISH_TO_CANON,
+    FINISH_TO_WIRE,
+    NAME,
+    NOT_FINISHED,
+    is_usage,
+    usage_to_canon,
+    usage_to_wire,
+)
+from thalweg.dialects.openai_chat.wire import (
+    Chunk,
+    ChunkChoice,
+    Delta,
+    FunctionPiece,
+    ToolPiece,
+    arguments_of,
+    read_any,
+    read_chunk,
+    reasoning_of,
+    text_of,
+)
+from thalweg.framing.sse import Frame
+
+
+class BadFrame(Exception):
+    """A frame holds something that is no Chat chunk; the message says what."""
+
+
+def payloads(frame: Frame) -> list[bytes]:
+    """The JSON texts in a frame: one, or one a line where an upstream forgot the blank lines between its events."""
+    if frame.dropped_bytes:
+        raise BadFrame(f"sent a frame of more than {frame.dropped_bytes} bytes")
+    for name, value in frame.fields:
+        if name == b"error":
+            # Old llama.cpp servers say errors in an SSE field of that name, which no SDK sees.
+            return [b'{"error":' + value + b"}"]
+    if frame.data is None or not frame.data.strip():
+        return []
+    if frame.lines and not _is_json(frame.data):
+        return [line for line in frame.lines if line.strip()]
+    # Line ends between the tokens of a JSON text are white space, and within them there are none.
+    return [frame.data.replace(b"\n", b" ") if frame.lines else frame.data]
+
+
+def _is_json(data: bytes) -> bool:
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return True
+
+
+def read(payload: bytes, event: bytes = b"") -> Chunk:
+    """One chunk. Raises `BadFrame` for what is none."""
+    try:
+        chunk = read_chunk(payload)
+    except msgspec.ValidationError as error:
+        chunk = _read_leniently(payload, error)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise BadFrame("sent a frame that is not JSON") from error
+    if chunk.error is None and (event == b"error" or chunk.object == "error"):
+        chunk.error = read_any(payload)
+    return chunk
+
+
+def _read_leniently(payload: bytes, reason: Exception) -> Chunk:
+    """What can be had of a chunk whose frame of lists and objects is not Chat's: its error, or nothing."""
+    try:
+        tree = read_any(payload)
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        raise BadFrame("sent a frame that is not JSON") from error
+    if isinstance(tree, dict) and (tree.get("error") or "choices" not in tree):
+        return Chunk(**{key: tree.get(key) for key in ("id", "object", "model", "usage", "error", "message", "code")})
+    raise BadFrame(f"sent a chunk of another shape ({reason})") from reason
+
+
+def cut_short(frame: Frame) -> bool:
+    """Whether the body ended within this frame, so that what it holds is no fault: SDKs never see such a frame."""
+    return not frame.closed and not frame.dropped_bytes
+
+
+def is_done(payload: bytes) -> bool:
+    """Whether this is the end mark; the Ark SDK takes everything that begins so."""
+    return payload.startswith(DONE)
+
+
+def finish_of(choice: ChunkChoice) -> str | None:
+    """The finish reason, or `None` while the choice goes on."""
+    reason = choice.finish_reason
+    return reason if isinstance(reason, str) and reason not in NOT_FINISHED else None
+
+
+class _Part:
+    """One part of a choice, open or waiting for the one before it to end."""
+
+    __slots__ = ("call_kind", "index", "kind", "pieces", "raw", "signature", "slot")
+
+    def __init__(self, kind: PartKind, slot: CallSlot | None = None, call_kind: str = "function") -> None:
+        self.kind = kind
+        self.slot = slot
+        self.call_kind = call_kind
+        self.index = -1
+        """Its number once it is open."""
+        self.pieces: list[str] = []
+        """What waits to be said; of an open call, what was said, to know whether it is whole."""
+        self.signature: Signature | None = None
+        self.raw: Any = None
+        """Of an opaque part: what it was on the wire."""
+
+    @property
+    def ready(self) -> bool:
+        return self.slot is None or bool(self.slot.name)
+
+    @property
+    def closable(self) -> bool:
+        """Whether nothing more can belong to it, now that something else has come."""
+        if self.slot is None:
+            return True
+        # Free text is never known to be whole.
+        return self.call_kind != "custom" and bool(self.pieces) and _is_json("".join(self.pieces).encode())
+
+
+class _ChoiceState:
+    """The parts of one choice. The first of `queue` is open, the others wait, in order of appearance."""
+
+    __slots__ = ("book", "finish", "legacy", "parts_of", "queue")
+
+    def __init__(self) -> None:
+        self.queue: deque[_Part] = deque()
+        self.book = CallBook()
+        self.parts_of: dict[CallSlot, _Part] = {}
+        self.legacy: CallSlot | None = None
+        self.finish: str | None = None
+
+
+class ChatStreamDecoder:
+    """Reads one upstream's Chat stream. Lives as long as the stream."""
+
+    def __init__(self, *, provider: str = "") -> None:
+        self._provider = provider
+        self._events: list[Event] = []
+        self._choices: dict[int, _ChoiceState] = {}
+        self._next_index = 0
+        self._response_id: str | None = None
+        self._model = ""
+        self._over = False
+
+    def feed(self, frames: Iterable[Frame]) -> list[Event]:
+        """The events in these frames."""
+        for frame in frames:
+            if not self._over:
+                self._frame(frame)
+        return self._taken()
+
+    def end(self) -> list[Event]:
+        """The body is over. It is complete if `[DONE]` came, or if every choice had finished."""
+        if self._over:
+            return []
+        if self._choices and all(state.finish for state in self._choices.values()):
+            self._complete()
+        else:
+            self._fail(self._broke("broke off before the answer was finished"))
+        return self._taken()
+
+    def _taken(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+    def _frame(self, frame: Frame) -> None:
+        try:
+            found = payloads(frame)
+            if not found:
+                self._events.append(Pinged())
+            for payload in found:
+                if self._over:
+                    return
+                if is_done(payload):
+                    self._complete()
+                else:
+                    self._chunk(read(payload, frame.event))
+        except BadFrame as error:
+            if cut_short(frame):
+                return
+            self._fail(self._broke(str(error)))
+
+    def _broke(self, what: str) -> UpstreamBroke:
+        return UpstreamBroke(f"{self._provider or 'the upstream'} {what}", provider=self._provider)
+
+    def _fail(self, error: GatewayError) -> None:
+        """Give out what was held, then the error: text that came is never lost."""
+        self._over = True
+        self._flush()
+        self._events.append(ResponseFailed(error=error))
+
+    def _complete(self) -> None:
+        self._over = True
+        self._begin(Chunk())
+        self._flush()
+        for at, state in self._choices.items():
+            reason = canonical_finish(state.finish, has_calls=bool(state.book.slots))
+            self._events.append(ChoiceFinished(reason=reason, choice=at, raw_reason=state.finish))
+        self._events.append(ResponseEnded())
+
+    def _flush(self) -> None:
+        for at, state in self._choices.items():
+            while state.queue:
+                if state.queue[0].index < 0:
+                    self._open(at, state.queue[0])
+                self._shut(at, state.queue.popleft())
+
+    def _chunk(self, chunk: Chunk) -> None:
+        self._start(chunk)
+        for choice in chunk.choices or ():
+            self._choice(choice)
+        if is_usage(chunk.usage):
+            self._events.append(UsageReported(usage=usage_to_canon(chunk.usage), raw=chunk.usage))
+        if chunk.error:
+            self._fail(error_in_stream(chunk.error, provider=self._provider))
+
+    def _start(self, chunk: Chunk) -> None:
+        """Announce the answer at the first chunk that says an id, a choice or usage (Azure's first says nothing)."""
+        if chunk.choices or chunk.id or is_usage(chunk.usage):
+            self._begin(chunk)
+
+    def _begin(self, chunk: Chunk) -> None:
+        if self._response_id is not None:
+            return
+        self._response_id = chunk.id if isinstance(chunk.id, str) else ""
+        self._model = chunk.model if isinstance(chunk.model, str) else ""
+        named = {"system_fingerprint": chunk.system_fingerprint, "service_tier": chunk.service_tier}
+        self._events.append(
+            ResponseStarted(
+                response_id=self._response_id,
+                model=self._model,
+                created=chunk.created if isinstance(chunk.created, int) else None,
+                extras={name: value for name, value in named.items() if isinstance(value, str)},
+            )
+        )
+
+    def _choice(self, choice: ChunkChoice) -> None:
+        at = choice.index if isinstance(choice.index, int) and choice.index >= 0 else 0
+        state = self._choices.setdefault(at, _ChoiceState())
+        if choice.delta is not None:
+            self._delta(at, state, choice.delta, choice.logprobs)
+        state.finish = finish_of(choice) or state.finish
+
+    def _delta(self, at: int, state: _ChoiceState, delta: Delta, logprobs: Any) -> None:
+        if reasoning := reasoning_of(delta):
+            self._grow(at, state, "reasoning", reasoning)
+        if isinstance(delta.reasoning_details, list):
+            self._sign(at, state, delta.reasoning_details)
+        if text := text_of(delta.content):
+            self._grow(at, state, "text", text, logprobs)
+        if isinstance(delta.refusal, str) and delta.refusal:
+            self._grow(at, state, "refusal", delta.refusal, logprobs)
+        for piece in delta.tool_calls or ():
+            self._call_piece(at, state, piece)
+        if delta.function_call is not None:
+            self._legacy_piece(at, state, delta.function_call)
+        for name, value in (("audio", delta.audio), ("annotations", delta.annotations)):
+            if value and (not isinstance(value, dict) or any(value.values())):
+                self._opaque(at, state, {name: value})
+
+    def _grow(self, at: int, state: _ChoiceState, kind: PartKind, text: str, logprobs: Any = None) -> None:
+        if not state.queue or state.queue[-1].kind != kind:
+            state.queue.append(_Part(kind))
+        part = state.queue[-1]
+        self._say(at, part, text, logprobs)
+        self._advance(at, state)
+
+    def _say(self, at: int, part: _Part, text: str, logprobs: Any = None) -> None:
+        if part.index < 0 or part.slot is not None:
+            part.pieces.append(text)
+        if part.index >= 0:
+            self._events.append(PartDelta(index=part.index, choice=at, text=text, logprobs=logprobs))
+
+    def _advance(self, at: int, state: _ChoiceState) -> None:
+        """Open what can be open, end what cannot grow any more."""
+        queue = state.queue
+        while queue:
+            if queue[0].index < 0:
+                if not queue[0].ready:
+                    return
+                self._open(at, queue[0])
+            if queue[0].kind != "opaque" and (len(queue) == 1 or not queue[0].closable):
+                return
+            self._shut(at, queue.popleft())
+
+    def _open(self, at: int, part: _Part) -> None:
+        part.index, self._next_index = self._next_index, self._next_index + 1
+        slot = part.slot
+        call_id = slot.call_id or made_up_id(self._response_id or "", at, slot.number) if slot else None
+        if slot and part.call_kind == "legacy":
+            call_id = f"legacy_{slot.name}"
+        self._events.append(
+            PartStarted(
+                index=part.index,
+                choice=at,
+                kind=part.kind,
+                call_id=call_id,
+                name=slot.name if slot else NAME if part.kind == "opaque" else None,
+                call_kind=part.call_kind,
+            )
+        )
+        for piece in part.pieces:
+            if piece:
+                self._events.append(PartDelta(index=part.index, choice=at, text=piece))
+        if slot is None:
+            part.pieces.clear()
+
+    def _shut(self, at: int, part: _Part) -> None:
+        self._events.append(PartEnded(index=part.index, choice=at, signature=part.signature, raw=part.raw))
+
+    def _sign(self, at: int, state: _ChoiceState, details: list[Any]) -> None:
+        """Keep the last signature or ciphertext of a reasoning part until the part ends."""
+        for detail in details:
+            data = detail.get("signature") or detail.get("data") if isinstance(detail, dict) else None
+            if not isinstance(data, str) or not data:
+                continue
+            if not state.queue or state.queue[-1].kind != "reasoning":
+                state.queue.append(_Part("reasoning"))
+                self._advance(at, state)
+            kind = detail.get("format") or detail.get("type")
+            state.queue[-1].signature = Signature(vendor="openrouter", model=self._model, kind=str(kind), data=data)
+
+    def _call_piece(self, at: int, state: _ChoiceState, piece: ToolPiece) -> None:
+        slot = state.book.place(piece)
+        function = piece.function or FunctionPiece()
+        arguments, kind = arguments_of(function.arguments), "function"
+        if custom := custom_of(piece):
+            arguments, kind = arguments_of(custom.get("input")), "custom"
+        self._call_text(at, state, slot, arguments, kind)
+
+    def _legacy_piece(self, at: int, state: _ChoiceState, piece: FunctionPiece) -> None:
+        """Chat's old `function_call`: one call, without id or index."""
+        if state.legacy is None:
+            state.legacy = state.book.place(ToolPiece(index=-1, function=piece))
+        state.legacy.name = state.legacy.name or (piece.name if isinstance(piece.name, str) else "")
+        self._call_text(at, state, state.legacy, arguments_of(piece.arguments), "legacy")
+
+    def _call_text(self, at: int, state: _ChoiceState, slot: CallSlot, text: str, kind: str) -> None:
+        part = state.parts_of.get(slot)
+        if part is None:
+            part = state.parts_of[slot] = _Part("tool_call", slot, kind)
+            state.queue.append(part)
+        elif part not in state.queue:
+            return  # it was whole when the next part came: only empty trailing pieces get here
+        if text:
+            self._say(at, part, text)
+        self._advance(at, state)
+
+    def _opaque(self, at: int, state: _ChoiceState, raw: Any) -> None:
+        """Something with no canonical meaning: a part of its own, whole at once."""
+        part = _Part("opaque")
+        part.raw = raw
+        state.queue.append(part)
+        self._advance(at, state)
+
+
+def canonical_finish(raw: str | None, *, has_calls: bool) -> FinishReason:
+    """Our reason. Whether it is a turn with tools is decided by the calls, not by the provider's word."""
+    reason = FINISH_TO_CANON.get(raw or "", FinishReason.UNKNOWN if raw is None else FinishReason.STOP)
+    if has_calls and reason in (FinishReason.STOP, FinishReason.UNKNOWN):
+        return FinishReason.TOOL_CALLS
+    if not has_calls and reason is FinishReason.TOOL_CALLS:
+        return FinishReason.STOP
+    return reason
+
+
+class ChatStreamEncoder:
+    """Writes one client's Chat stream, one frame for each delta. Lives as long as the answer."""
+
+    def __init__(self, request: Request, *, response_id: str, model: str, created: int) -> None:
+        self._include_usage = request.include_usage
+        self._head: dict[str, Any] = {
+            "id": response_id,
+            "object": CHUNK_OBJECT,
+            "created": created,
+            "model": model,
+        }
+        self._roles: set[int] = set()
+        self._calls: dict[int, int] = {}
+        self._calls_of: dict[int, int] = {}
+        self._parts: dict[int, PartStarted] = {}
+        self._spoke: set[int] = set()
+        self._usage: UsageReported | None = None
+
+    def encode(self, events: Iterable[Event]) -> list[bytes]:
+        """The frames for these events."""
+        frames: list[bytes] = []
+        for event in events:
+            frames += _WRITERS[type(event)](self, event)
+        return frames
+
+    def _frame(self, choice: int, delta: dict[str, Any], *, finish: str | None = None, logprobs: Any = None) -> bytes:
+        """One chunk. The first of a choice says the role; each says `content`, if only as an empty string."""
+        wire: dict[str, Any] = {}
+        if choice not in self._roles:
+            self._roles.add(choice)
+            wire["role"] = "assistant"
+        wire["content"] = ""
+        wire |= delta
+        body: dict[str, Any] = {"index": choice, "delta": wire, "finish_reason": finish}
+        if logprobs is not None:
+            body["logprobs"] = logprobs
+        return self._chunk([body])
+
+    def _chunk(self, choices: list[Any], usage: Any = None) -> bytes:
+        wire = self._head | {"choices": choices}
+        if self._include_usage:
+            wire["usage"] = usage
+        return b"data: " + msgspec.json.encode(wire) + b"\n\n"
+
+    def _on_started(self, event: ResponseStarted) -> list[bytes]:
+        self._head |= {name: value for name, value in event.extras.items() if name in _HEAD_EXTRAS}
+        return [self._frame(0, {})]
+
+    def _on_part_started(self, event: PartStarted) -> list[bytes]:
+        self._parts[event.index] = event
+        if event.kind != "tool_call":
+            return []
+        number = self._calls_of.get(event.choice, 0)
+        self._calls_of[event.choice] = number + 1
+        self._calls[event.index] = number
+        return [self._frame(event.choice, _CALL_STARTS[event.call_kind](number, event))]
+
+    def _on_part_delta(self, event: PartDelta) -> list[bytes]:
+        started = self._parts[event.index]
+        if not event.text:
+            return []
+        self._spoke.add(event.index)
+        delta = _DELTAS[started.kind](self._calls.get(event.index, 0), started, event.text)
+        return [self._frame(event.choice, delta, logprobs=event.logprobs)] if delta else []
+
+    def _on_part_ended(self, event: PartEnded) -> list[bytes]:
+        started = self._parts[event.index]
+        if started.kind == "tool_call" and event.index not in self._spoke and started.call_kind != "custom":
+            # Many clients hand the arguments to a JSON parser, which takes no empty string.
+            return [self._frame(event.choice, _call_delta(self._calls[event.index], started, "{}"))]
+        if started.kind == "reasoning" and event.signature:
+            return [self._frame(event.choice, {"reasoning_details": [_signature_detail(event.signature)]})]
+        if started.kind == "opaque" and started.name == NAME and isinstance(event.raw, dict):
+            return [self._frame(event.choice, event.raw)]
+        return []
+
+    def _on_usage(self, event: UsageReported) -> list[bytes]:
+        self._usage = event
+        return []
+
+    def _on_finished(self, event: ChoiceFinished) -> list[bytes]:
+        return [self._frame(event.choice, {}, finish=FINISH_TO_WIRE[event.reason])]
+
+    def _on_ended(self, _: ResponseEnded) -> list[bytes]:
+        frames = []
+        if self._include_usage and self._usage:
+            frames.append(self._chunk([], usage_to_wire(self._usage.usage)))
+        return [*frames, DONE_FRAME]
+
+    def _on_failed(self, event: ResponseFailed) -> list[bytes]:
+        return [encode_stream_error(event.error)]
+
+    def _on_pinged(self, _: Pinged) -> list[bytes]:
+        return []
+
+
+_HEAD_EXTRAS = ("system_fingerprint", "service_tier")
+
+
+def _signature_detail(signature: Signature) -> dict[str, Any]:
+    return {"type": "reasoning.text", "signature": signature.data, "format": signature.kind, "index": 0}
+
+
+def _call_start(number: int, event: PartStarted) -> dict[str, Any]:
+    call = {"index": number, "id": event.call_id, "type": "function"}
+    return {"tool_calls": [call | {"function": {"name": event.name, "arguments": ""}}]}
+
+
+def _custom_start(number: int, event: PartStarted) -> dict[str, Any]:
+    call = {"index": number, "id": event.call_id, "type": "custom", "custom": {"name": event.name, "input": ""}}
+    return {"tool_calls": [call]}
+
+
+def _legacy_start(_: int, event: PartStarted) -> dict[str, Any]:
+    return {"function_call": {"name": event.name, "arguments": ""}}
+
+
+_CALL_STARTS: dict[str, Callable[[int, PartStarted], dict[str, Any]]] = {
+    "function": _call_start,
+    "server": _call_start,
+    "custom": _custom_start,
+    "legacy": _legacy_start,
+}
+
+
+def _text_delta(_: int, __: PartStarted, text: str) -> dict[str, Any]:
+    return {"content": text}
+
+
+def _reasoning_delta(_: int, __: PartStarted, text: str) -> dict[str, Any]:
+    return {"reasoning_content": text}
+
+
+def _refusal_delta(_: int, __: PartStarted, text: str) -> dict[str, Any]:
+    return {"refusal": text}
+
+
+def _call_delta(number: int, started: PartStarted, text: str) -> dict[str, Any]:
+    if started.call_kind == "legacy":
+        return {"function_call": {"arguments": text}}
+    if started.call_kind == "custom":
+        return {"tool_calls": [{"index": number, "custom": {"input": text}}]}
+    return {"tool_calls": [{"index": number, "function": {"arguments": text}}]}
+
+
+def _nothing(_: int, __: PartStarted, ___: str) -> dict[str, Any]:
+    return {}
+
+
+_DELTAS: dict[str, Callable[[int, PartStarted, str], dict[str, Any]]] = {
+    "text": _text_delta,
+    "reasoning": _reasoning_delta,
+    "refusal": _refusal_delta,
+    "tool_call": _call_delta,
+    "media": _nothing,
+    "opaque": _nothing,
+}
+
+_WRITERS: dict[type, Callable[[ChatStreamEncoder, Any], list[bytes]]] = {
+    ResponseStarted: ChatStreamEncoder._on_started,
+    PartStarted: ChatStreamEncoder._on_part_started,
+    PartDelta: ChatStreamEncoder._on_part_delta,
+    PartEnded: ChatStreamEncoder._on_part_ended,
+    UsageReported: ChatStreamEncoder._on_usage,
+    ChoiceFinished: ChatStreamEncoder._on_finished,
+    ResponseEnded: ChatStreamEncoder._on_ended,
+    ResponseFailed: ChatStreamEncoder._on_failed,
+    Pinged: ChatStreamEncoder._on_pinged,
+}
+
+
+def keepalive(response_id: str, model: str, created: int) -> bytes:
+    """A chunk that every client reads as nothing new: empty content, no role, no finish."""
+    choice = {"index": 0, "delta": {"content": ""}, "finish_reason": None}
+    head = {"id": response_id, "object": CHUNK_OBJECT, "created": created, "model": model}
+    return b"data: " + msgspec.json.encode(head | {"choices": [choice]}) + b"\n\n"

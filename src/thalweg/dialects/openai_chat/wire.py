@@ -1,0 +1,157 @@
+"""The shapes of Chat on the wire, as lenient as the providers are.
+
+Only the frame of a chunk is typed (lists and objects where the grammar has them); every leaf may be anything, because
+somewhere it is. Reading a leaf therefore always asks for its type.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class FunctionPiece(msgspec.Struct, gc=False):
+    """A piece of a function call."""
+
+    name: Any = None
+    arguments: Any = None
+
+
+class ToolPiece(msgspec.Struct):
+    """A piece of a tool call."""
+
+    index: Any = None
+    id: Any = None
+    type: Any = None
+    function: FunctionPiece | None = None
+    custom: Any = None
+    extra_content: Any = None
+
+
+class Delta(msgspec.Struct):
+    """What a chunk adds to one choice."""
+
+    role: Any = None
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    reasoning_details: Any = None
+    refusal: Any = None
+    tool_calls: list[ToolPiece] | None = None
+    function_call: FunctionPiece | None = None
+    audio: Any = None
+    annotations: Any = None
+
+
+class ChunkChoice(msgspec.Struct):
+    """One choice's share of a chunk."""
+
+    index: Any = None
+    delta: Delta | None = None
+    finish_reason: Any = None
+    logprobs: Any = None
+
+
+class Chunk(msgspec.Struct):
+    """One event of a stream."""
+
+    id: Any = None
+    object: Any = None
+    created: Any = None
+    model: Any = None
+    choices: list[ChunkChoice] | None = None
+    usage: Any = None
+    error: Any = None
+    system_fingerprint: Any = None
+    service_tier: Any = None
+    message: Any = None
+    code: Any = None
+
+
+class Message(msgspec.Struct):
+    """The message of a whole answer."""
+
+    role: Any = None
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    reasoning_details: Any = None
+    refusal: Any = None
+    tool_calls: list[ToolPiece] | None = None
+    function_call: FunctionPiece | None = None
+    audio: Any = None
+    annotations: Any = None
+
+
+class Choice(msgspec.Struct):
+    """One choice of a whole answer."""
+
+    index: Any = None
+    message: Message | None = None
+    finish_reason: Any = None
+    logprobs: Any = None
+
+
+class Completion(msgspec.Struct):
+    """A whole answer."""
+
+    id: Any = None
+    object: Any = None
+    created: Any = None
+    model: Any = None
+    choices: list[Choice] | None = None
+    usage: Any = None
+    error: Any = None
+    system_fingerprint: Any = None
+    service_tier: Any = None
+    message: Any = None
+    code: Any = None
+    detail: Any = None
+
+
+read_chunk = msgspec.json.Decoder(Chunk).decode
+read_completion = msgspec.json.Decoder(Completion).decode
+read_any = msgspec.json.Decoder().decode
+
+
+def text_of(content: Any) -> str:
+    """The text of a `content` value: a string, or a list of parts of which the text ones count."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    parts = (part for part in content if isinstance(part, dict) and part.get("type") == "text")
+    return "".join(part["text"] for part in parts if isinstance(part.get("text"), str))
+
+
+def reasoning_of(delta: Delta | Message) -> str:
+    """The reasoning text, from whichever of its four places is filled first; never two of them added."""
+    for value in (delta.reasoning_content, delta.reasoning):
+        if isinstance(value, str) and value:
+            return value
+    if isinstance(delta.reasoning_details, list):
+        if found := "".join(map(_detail_text, delta.reasoning_details)):
+            return found
+    return "".join(map(_thinking_text, delta.content)) if isinstance(delta.content, list) else ""
+
+
+def arguments_of(value: Any) -> str:
+    """A call's arguments as text; some send an object, some null."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else msgspec.json.encode(value).decode()
+
+
+def _detail_text(detail: Any) -> str:
+    if not isinstance(detail, dict):
+        return ""
+    value = detail.get("text") or detail.get("summary")
+    return value if isinstance(value, str) else ""
+
+
+def _thinking_text(part: Any) -> str:
+    if not isinstance(part, dict) or part.get("type") != "thinking":
+        return ""
+    thinking = part.get("thinking")
+    return thinking if isinstance(thinking, str) else text_of(thinking)
