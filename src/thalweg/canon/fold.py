@@ -48,9 +48,7 @@ def _text(_: PartStarted, text: str, ended: PartEnded | None) -> Part:
 
 def _reasoning(started: PartStarted, text: str, ended: PartEnded | None) -> Part:
     form: Any = started.form
-    return Reasoning(
-        text=text, form=form, signature=_signature(ended), redacted=bool(ended and ended.redacted)
-    )
+    return Reasoning(text=text, form=form, signature=_signature(ended), redacted=bool(ended and ended.redacted))
 
 
 def _tool_call(started: PartStarted, text: str, ended: PartEnded | None) -> Part:

@@ -104,9 +104,17 @@ class Relayer(Protocol):
 
     watch: Watch
 
+    def pass_on(self, data: bytes) -> bool:
+        """Whether these bytes, read between two frames, are exactly one frame that passes unchanged.
+
+        If so it has been watched, and the bytes are the client's; if not, nothing has happened. The short way of the
+        common frame: `feed` would come to the same.
+        """
+
     def feed(self, frames: Iterable[Frame]) -> list[bytes]:
         """The bytes that these frames become, possibly none. Sets `watch.error` instead of raising, and gives out
-        nothing more from then on."""
+        nothing more from then on.
+        """
 
     def end(self) -> list[bytes]:
         """The body has ended as its framing says: what is still to be sent. Settles `watch.complete`."""
@@ -192,3 +200,37 @@ class Dialect(Protocol):
 
     def keepalive(self, response_id: str, model: str, created: int) -> bytes:
         """What breaks a silence, in the form that this dialect's clients bear."""
+
+
+class UpstreamSide:
+    """A dialect in the upstream position, bound to what is known of one upstream. One per request."""
+
+    __slots__ = ("_dialect", "_key_name", "_profile", "name", "provider")
+
+    def __init__(self, dialect: Dialect, profile: Profile, *, provider: str, key_name: str) -> None:
+        self._dialect = dialect
+        self._profile = profile
+        self._key_name = key_name
+        self.name = dialect.name
+        self.provider = provider
+        """Who runs the upstream, for messages."""
+
+    def relayer(self, asked: WireRequest, *, raw: bool) -> Relayer:
+        """A relayer to a client of the same dialect."""
+        return self._dialect.relayer(asked, profile=self._profile, raw=raw, provider=self.provider)
+
+    def stream_decoder(self) -> StreamDecoder:
+        """A decoder for one stream."""
+        return self._dialect.stream_decoder(profile=self._profile, provider=self.provider)
+
+    def decode_answer(self, body: bytes) -> Response:
+        """A whole answer. Raises `UpstreamError`."""
+        return self._dialect.decode_answer(body, profile=self._profile, provider=self.provider)
+
+    def watch_answer(self, body: bytes) -> Watch:
+        """What a whole answer shows, for accounting."""
+        return self._dialect.watch_answer(body, provider=self.provider)
+
+    def decode_error(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> GatewayError:
+        """What an answer with an error status means."""
+        return self._dialect.decode_error(status, headers, body, provider=self.provider, key_name=self._key_name)

@@ -1,11 +1,11 @@
-"""Server-Sent Events, both directions, as bytes.
+r"""Server-Sent Events, both directions, as bytes.
 
 Source: WHATWG HTML, section 9.2 "Server-sent events", read 2026-11. Beyond the standard, because real upstreams do it:
 a last frame that no blank line closes is still dispatched at the end of the body, and each frame remembers the very
 bytes it was made of, so that a relay can pass them on.
 
 Theory of operation. Nearly every upstream ends lines with a bare LF and puts one `data: ` line in a frame. As long as
-no CR has been seen, a frame ends at the first `\\n\\n`, which one `find` locates. The first CR moves the decoder, for
+no CR has been seen, a frame ends at the first `\n\n`, which one `find` locates. The first CR moves the decoder, for
 good, to reading line by line. Either way `_searched` marks how far the buffer has been looked at, and no byte is
 looked at again: feeding a frame byte by byte costs no more than feeding it whole.
 """
@@ -46,6 +46,16 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     """How many bytes were thrown away because the frame was over the bound; the payload is then `None`."""
 
 
+def plain_payload(data: bytes) -> bytes | None:
+    """The payload of bytes that are exactly one plain frame; `None` for any others.
+
+    That is what nearly every read of a stream brings, so a relay may ask this before it asks a decoder.
+    """
+    if data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2 and data[-1] == 0x0A and b"\r" not in data:
+        return data[6:-2]
+    return None
+
+
 class SseDecoder:
     """Cuts one body into frames. Lives as long as the body; holds at most one unfinished frame."""
 
@@ -66,13 +76,17 @@ class SseDecoder:
         """How many bytes of an unfinished frame are held."""
         return len(self._buffer)
 
+    @property
+    def between_frames(self) -> bool:
+        """Whether the next byte begins a frame."""
+        return not self._buffer and not self._skip_lf
+
     def feed(self, data: bytes) -> list[Frame]:
         """Take in bytes, give out the frames that they complete."""
-        if not self._buffer and data.find(b"\n") == len(data) - 2 and data.startswith(b"data: "):
-            # The common read: exactly one plain frame. It never touches the buffer.
-            if data[-1] == 0x0A and b"\r" not in data and len(data) <= self.max_frame_bytes and not self._skip_lf:
-                self._first = False
-                return [Frame(data, data[6:-2], True)]
+        if self.between_frames and len(data) <= self.max_frame_bytes and (payload := plain_payload(data)) is not None:
+            # The common read never touches the buffer.
+            self._first = False
+            return [Frame(data, payload, True)]
         frames: list[Frame] = []
         if self._lf_only and (at := data.find(b"\r")) >= 0:
             # Up to there all line ends are LF, however the reads were cut.
@@ -141,9 +155,10 @@ class SseDecoder:
         self._skip_lf = False
 
     def _last_line(self) -> int:
-        """Where the last line in the buffer begins; -1 where its beginning has been thrown away."""
-        last = max(self._buffer.rfind(b"\n"), self._buffer.rfind(b"\r")) + 1
-        return -1 if self._dropped and not last else last
+        """Where the last line in the buffer begins. Where its beginning was thrown away that is 0, before the mark, so
+        that the rest of it is not taken for an empty line.
+        """
+        return max(self._buffer.rfind(b"\n"), self._buffer.rfind(b"\r")) + 1
 
     def _drop(self) -> None:
         """Throw away an oversize frame's bytes, but for the last two, which may begin its end."""
@@ -192,16 +207,18 @@ class SseDecoder:
         )
 
 
-def encode_frame(data: bytes, *, event: bytes = b"", id: bytes | None = None, retry_ms: int | None = None) -> bytes:
+def encode_frame(
+    data: bytes, *, event: bytes = b"", event_id: bytes | None = None, retry_ms: int | None = None
+) -> bytes:
     """One frame with LF line ends. Line ends inside `data` become several data lines.
 
-    Raises `ValueError` for a CR or LF in `event` or `id`, or a NUL in `id`: there they would forge fields.
+    Raises `ValueError` for a CR or LF in `event` or `event_id`, or a NUL in the latter: there they would forge fields.
     """
     lines = []
     if event:
         lines.append(b"event: " + _one_line(event, "event"))
-    if id is not None:
-        lines.append(b"id: " + _one_line(id, "id"))
+    if event_id is not None:
+        lines.append(b"id: " + _one_line(event_id, "event_id"))
     if retry_ms is not None:
         lines.append(b"retry: %d" % _natural(retry_ms))
     lines += [b"data: " + line for line in _ANY_LINE_END.split(data)]
@@ -209,7 +226,7 @@ def encode_frame(data: bytes, *, event: bytes = b"", id: bytes | None = None, re
 
 
 def _one_line(value: bytes, name: str) -> bytes:
-    if b"\r" in value or b"\n" in value or (name == "id" and b"\0" in value):
+    if b"\r" in value or b"\n" in value or (name == "event_id" and b"\0" in value):
         raise ValueError(f"{name} may not hold CR, LF or NUL: {value!r}")
     return value
 

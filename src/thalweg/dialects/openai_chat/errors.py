@@ -203,5 +203,3 @@ def retry_after(headers: Iterable[tuple[bytes, bytes]]) -> float | None:
         if 0 <= value < 86_400 * 7:
             return value
     return None
-
-

@@ -13,18 +13,29 @@ import msgspec
 from thalweg.canon.errors import GatewayError, UpstreamBroke
 from thalweg.dialects.base import Watch
 from thalweg.dialects.openai_chat.errors import error_in_stream
-from thalweg.dialects.openai_chat.repairs import MENDS, NULL, Draft, Memory
+from thalweg.dialects.openai_chat.repairs import MENDS, NULL, Draft, Memory, is_sound
 from thalweg.dialects.openai_chat.stream import BadFrame, cut_short, finish_of, is_done, payloads, read
 from thalweg.dialects.openai_chat.tables import CHUNK_OBJECT, DONE_FRAME, is_usage, usage_to_canon
-from thalweg.dialects.openai_chat.wire import Chunk, Delta, read_chunk, reasoning_of, text_of
-from thalweg.framing.sse import Frame
+from thalweg.dialects.openai_chat.wire import Chunk, Delta, read_text_chunk, reasoning_of, text_of
+from thalweg.framing.sse import Frame, plain_payload
 from thalweg.profiles.base import Profile
 
 
 class ChatRelayer:
     """One stream's relayer. Gives out whole frames; after an error or the end mark, nothing."""
 
-    __slots__ = ("_include_usage", "_memory", "_mends", "_over", "_provider", "_raw", "_repairs", "_role_once", "_usage_frame", "watch")
+    __slots__ = (
+        "_include_usage",
+        "_memory",
+        "_mends",
+        "_over",
+        "_provider",
+        "_raw",
+        "_repairs",
+        "_role_once",
+        "_usage_frame",
+        "watch",
+    )
 
     def __init__(self, *, profile: Profile, include_usage: bool, raw: bool, provider: str = "") -> None:
         self.watch = Watch()
@@ -44,9 +55,8 @@ class ChatRelayer:
         for frame in frames:
             if self._over:
                 break
-            if frame.plain and (same := self._common(frame)) is not None:
-                if same:
-                    out.append(same)
+            if frame.plain and self.pass_on(frame.raw):
+                out.append(frame.raw)
                 continue
             try:
                 out += self._frame(frame)
@@ -71,34 +81,44 @@ class ChatRelayer:
         )
         return []
 
-    def _common(self, frame: Frame) -> bytes | None:
-        """The common frame: text that goes on, in a chunk that needs no repair. `None` for any other."""
+    def pass_on(self, data: bytes) -> bool:
+        """The short way of the common frame: text that goes on, in a chunk that needs no repair."""
+        payload = plain_payload(data)
+        if payload is None or self._over:
+            return False
         try:
-            chunk = read_chunk(frame.data)  # type: ignore[arg-type]  # a plain frame has data
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            return None
-        choices = chunk.choices
-        if not choices or len(choices) != 1 or chunk.usage is not None or chunk.error is not None:
-            return None
-        choice = choices[0]
+            chunk = read_text_chunk(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return False
+        if chunk.choices is None:
+            return False
+        choice = chunk.choices[0]
         delta = choice.delta
         if (
             delta is None
             or type(delta.content) is not str
             or chunk.object != CHUNK_OBJECT
+            or chunk.created != self._memory.created
             or choice.index != 0
-            or delta.tool_calls is not None
-            or delta.function_call is not None
-            or (delta.role is not None and self._role_once)
-            or choice.finish_reason is not None
             or 0 not in self.watch.choices
-            or type(chunk.created) is not int
-            or type(chunk.id) is not str
-            or type(chunk.model) is not str
+            or not self._memory.knows_answer
+            or choice.finish_reason is not None
+            or chunk.usage is not None
+            or delta.tool_calls is not None
+            or (delta.role is not None and self._role_once)
+            or delta.function_call is not None
+            or delta.refusal is not None
+            or delta.reasoning_details is not None
+            or delta.audio is not None
+            or chunk.error is not None
         ):
-            return None
-        _observe_delta(self.watch, delta)
-        return frame.raw
+            return False
+        if delta.content:
+            self.watch.saw_text(delta.content)
+        thought = delta.reasoning_content or delta.reasoning
+        if thought and type(thought) is str:
+            self.watch.saw_text(thought)
+        return True
 
     def _frame(self, frame: Frame) -> list[bytes]:
         """Any frame but the common one."""
@@ -194,7 +214,13 @@ class ChatRelayer:
                 return [frame.raw]
             # Held until the end, so that it is the last chunk even where the upstream says usage twice.
             self._usage_frame = frame.raw if frame.plain else b"data: " + payload + b"\n\n"
-            if (edited := self._mended(payload, chunk)) is not None:
+            edited = self._mended(payload, chunk)
+            if chunk.choices is None:
+                self._note("usage-chunk")
+                draft = Draft(edited or payload, chunk)
+                draft.top["choices"] = []
+                edited = draft.payload()
+            if edited is not None:
                 self._usage_frame = b"data: " + edited + b"\n\n"
             return []
         if b'"moderation"' in payload or not self._note("empty-choices"):
@@ -204,7 +230,7 @@ class ChatRelayer:
     def _mended(self, payload: bytes, chunk: Chunk) -> bytes | None:
         """The payload after every row that applies, or `None` where none changed it."""
         withheld = bool(chunk.choices) and is_usage(chunk.usage)
-        if not self._mends and not withheld:
+        if not withheld and (not self._mends or is_sound(chunk, self._memory)):
             return None
         draft = Draft(payload, chunk)
         changed = [name for name, mend in self._mends if mend(draft, self._memory)]

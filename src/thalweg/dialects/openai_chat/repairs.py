@@ -28,11 +28,13 @@ Tree = dict[str, Any]
 class ChoiceMemory:
     """What the rows must remember of one choice through the stream."""
 
-    __slots__ = ("book", "named", "said_role")
+    __slots__ = ("book", "identified", "named", "said_role")
 
     def __init__(self) -> None:
         self.said_role = False
         self.book = CallBook()
+        self.identified: set[CallSlot] = set()
+        """Calls whose id has been passed on."""
         self.named: set[CallSlot] = set()
         """Calls whose name has been passed on."""
 
@@ -47,6 +49,11 @@ class Memory:
         self.response_id: str | None = None
         self.response_model: str | None = None
         self.created: int | None = None
+
+    @property
+    def knows_answer(self) -> bool:
+        """Whether id and model have been said."""
+        return self.response_id is not None and self.response_model is not None
 
     def choice(self, at: int) -> ChoiceMemory:
         """The memory of one choice."""
@@ -158,14 +165,16 @@ def _mend_tool_calls(draft: Draft, memory: Memory) -> bool:
             continue
         trees = [_object(raw) for raw in _array(delta["tool_calls"])]
         seen = memory.choice(_index(choice))
-        if any([_mend_piece(tree, piece, seen) for tree, piece in zip(trees, pieces, strict=True)]):
+        # Every piece is looked at, also behind one that was mended: the book must hear of all.
+        changes = [_mend_piece(tree, piece, seen) for tree, piece in zip(trees, pieces, strict=True)]
+        if any(changes):
             delta["tool_calls"] = trees
             mended = True
     return mended
 
 
 def _mend_piece(tree: Tree, piece: ToolPiece, seen: ChoiceMemory) -> bool:
-    """Index from 0 without gaps, name and type once, `function` always there, arguments a string."""
+    """Index from 0 without gaps, id and name once, a type at first, `function` always there, arguments a string."""
     before = len(seen.book.slots)
     slot = seen.book.place(piece)
     first = len(seen.book.slots) > before
@@ -176,6 +185,12 @@ def _mend_piece(tree: Tree, piece: ToolPiece, seen: ChoiceMemory) -> bool:
     if first and not isinstance(piece.type, str):
         tree["type"] = "custom" if custom_of(piece) else "function"
         mended = True
+    if slot in seen.identified and isinstance(piece.id, str) and piece.id:
+        # openai-python's helper adds ids up like names: "call_1call_1".
+        del tree["id"]
+        mended = True
+    elif slot.call_id:
+        seen.identified.add(slot)
     if custom_of(piece) is None:
         mended |= _mend_function(tree, piece, slot, seen, first=first)
     return mended
@@ -214,6 +229,26 @@ class Row:
         self.mend = mend
 
 
+def is_sound(chunk: Chunk, memory: Memory) -> bool:
+    """Whether no row can want to change this chunk, seen without opening its JSON. `False` may be a false alarm."""
+    if type(chunk.id) is not str or type(chunk.model) is not str or type(chunk.created) is not int:
+        return False
+    choices = chunk.choices or ()
+    if chunk.object != CHUNK_OBJECT or not all(_is_sound_choice(choice, memory) for choice in choices):
+        return False
+    for choice in choices:
+        if choice.delta is not None and choice.delta.role is not None:
+            memory.choice(choice.index).said_role = True
+    return True
+
+
+def _is_sound_choice(choice: ChunkChoice, memory: Memory) -> bool:
+    delta = choice.delta
+    if delta is None or type(choice.index) is not int or type(delta.content) is not str or delta.tool_calls is not None:
+        return False
+    return delta.role is None or not memory.choice(choice.index).said_role
+
+
 ROWS: tuple[Row, ...] = (
     Row("framing", "Comments, CR line ends, `id:`, `event:` and unclosed frames break Ark's Go and Java clients, "
                    "openai-python after an id, and readers that split at blank lines. Sent as one plain data line."),
@@ -229,7 +264,8 @@ ROWS: tuple[Row, ...] = (
     Row("content", "`content` null or absent raises in `text += delta.content`, as tutorials teach. Sent as `\"\"`.",
         _mend_content),
     Row("role", "A repeated role adds up to \"assistantassistant\" in openai-python's helper.", _mend_role),
-    Row("tool-calls", "Indexes missing, reused or with gaps, repeated names and missing types raise or run together.",
+    Row("tool-calls", "Indexes missing, reused or with gaps, repeated ids and names, and missing types raise or "
+                      "run together.",
         _mend_tool_calls),
 )  # fmt: skip
 """Every row, in the order in which they are applied."""

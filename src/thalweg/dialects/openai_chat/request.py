@@ -583,7 +583,11 @@ def encode_request(request: Request, *, model: str, profile: Profile, stream: bo
         wire["reasoning_effort"] = "none"
     if request.output.format != "text":
         wire["response_format"] = _write_format(request.output)
-    for field, value in (("user", request.user), ("metadata", request.metadata), ("verbosity", request.output.verbosity)):
+    for field, value in (
+        ("user", request.user),
+        ("metadata", request.metadata),
+        ("verbosity", request.output.verbosity),
+    ):
         if value is not None:
             wire[field] = value
     if stream:

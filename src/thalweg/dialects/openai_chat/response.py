@@ -13,8 +13,15 @@ from thalweg.canon.response import Response
 from thalweg.dialects.base import Watch
 from thalweg.dialects.openai_chat.calls import custom_of, made_up_id
 from thalweg.dialects.openai_chat.errors import error_in_stream, extract
-from thalweg.dialects.openai_chat.stream import canonical_finish
-from thalweg.dialects.openai_chat.tables import FINISH_TO_WIRE, NAME, NOT_FINISHED, is_usage, usage_to_canon, usage_to_wire
+from thalweg.dialects.openai_chat.stream import canonical_finish, signature_of
+from thalweg.dialects.openai_chat.tables import (
+    FINISH_TO_WIRE,
+    NAME,
+    NOT_FINISHED,
+    is_usage,
+    usage_to_canon,
+    usage_to_wire,
+)
 from thalweg.dialects.openai_chat.wire import (
     Choice,
     Completion,
@@ -38,12 +45,13 @@ def decode_answer(body: bytes, *, provider: str = "") -> Response:
         if read.choices is None:
             raise UpstreamBroke(f"{provider or 'the upstream'} sent JSON that is no answer", provider=provider)
     response_id = read.id if isinstance(read.id, str) else ""
+    model = read.model if isinstance(read.model, str) else ""
     named = {"system_fingerprint": read.system_fingerprint, "service_tier": read.service_tier}
     return Response(
         response_id=response_id,
-        model=read.model if isinstance(read.model, str) else "",
+        model=model,
         created=read.created if isinstance(read.created, int) else None,
-        choices=tuple(_choice(choice, i, response_id) for i, choice in enumerate(read.choices or ())),
+        choices=tuple(_choice(choice, i, response_id, model) for i, choice in enumerate(read.choices or ())),
         usage=usage_to_canon(read.usage) if is_usage(read.usage) else None,
         raw_usage=read.usage,
         complete=True,
@@ -59,12 +67,12 @@ def _read(body: bytes, provider: str) -> Completion:
         raise UpstreamBroke(f"{provider or 'the upstream'} sent a body that is no answer", provider=provider) from error
 
 
-def _choice(choice: Choice, at: int, response_id: str) -> CanonChoice:
+def _choice(choice: Choice, at: int, response_id: str, model: str) -> CanonChoice:
     message = choice.message or Message()
     index = choice.index if isinstance(choice.index, int) else at
     raw = choice.finish_reason if isinstance(choice.finish_reason, str) else None
     raw = None if raw in NOT_FINISHED else raw
-    parts = tuple(_parts(message, index, response_id))
+    parts = tuple(_parts(message, index, response_id, model))
     return CanonChoice(
         index=index,
         parts=parts,
@@ -74,10 +82,11 @@ def _choice(choice: Choice, at: int, response_id: str) -> CanonChoice:
     )
 
 
-def _parts(message: Message, choice: int, response_id: str) -> list[Part]:
+def _parts(message: Message, choice: int, response_id: str, model: str) -> list[Part]:
     parts: list[Part] = []
-    if reasoning := reasoning_of(message):
-        parts.append(Reasoning(text=reasoning))
+    reasoning, signature = reasoning_of(message), signature_of(message.reasoning_details, model)
+    if reasoning or signature:
+        parts.append(Reasoning(text=reasoning, signature=signature))
     if text := text_of(message.content):
         parts.append(Text(text=text))
     if isinstance(message.refusal, str) and message.refusal:

@@ -136,8 +136,8 @@ class _Part:
         self.call_kind = call_kind
         self.index = -1
         """Its number once it is open."""
-        self.pieces: list[str] = []
-        """What waits to be said; of an open call, what was said, to know whether it is whole."""
+        self.pieces: list[tuple[str, Any]] = []
+        """What waits to be said; of an open call, what was said, to know whether it is whole; with logprobs."""
         self.signature: Signature | None = None
         self.raw: Any = None
         """Of an opaque part: what it was on the wire."""
@@ -152,7 +152,7 @@ class _Part:
         if self.slot is None:
             return True
         # Free text is never known to be whole.
-        return self.call_kind != "custom" and bool(self.pieces) and _is_json("".join(self.pieces).encode())
+        return self.call_kind != "custom" and _is_json("".join(text for text, _ in self.pieces).encode())
 
 
 class _ChoiceState:
@@ -305,7 +305,7 @@ class ChatStreamDecoder:
 
     def _say(self, at: int, part: _Part, text: str, logprobs: Any = None) -> None:
         if part.index < 0 or part.slot is not None:
-            part.pieces.append(text)
+            part.pieces.append((text, logprobs))
         if part.index >= 0:
             self._events.append(PartDelta(index=part.index, choice=at, text=text, logprobs=logprobs))
 
@@ -337,9 +337,8 @@ class ChatStreamDecoder:
                 call_kind=part.call_kind,
             )
         )
-        for piece in part.pieces:
-            if piece:
-                self._events.append(PartDelta(index=part.index, choice=at, text=piece))
+        for text, logprobs in part.pieces:
+            self._events.append(PartDelta(index=part.index, choice=at, text=text, logprobs=logprobs))
         if slot is None:
             part.pieces.clear()
 
@@ -348,15 +347,12 @@ class ChatStreamDecoder:
 
     def _sign(self, at: int, state: _ChoiceState, details: list[Any]) -> None:
         """Keep the last signature or ciphertext of a reasoning part until the part ends."""
-        for detail in details:
-            data = detail.get("signature") or detail.get("data") if isinstance(detail, dict) else None
-            if not isinstance(data, str) or not data:
-                continue
-            if not state.queue or state.queue[-1].kind != "reasoning":
-                state.queue.append(_Part("reasoning"))
-                self._advance(at, state)
-            kind = detail.get("format") or detail.get("type")
-            state.queue[-1].signature = Signature(vendor="openrouter", model=self._model, kind=str(kind), data=data)
+        if (signature := signature_of(details, self._model)) is None:
+            return
+        if not state.queue or state.queue[-1].kind != "reasoning":
+            state.queue.append(_Part("reasoning"))
+            self._advance(at, state)
+        state.queue[-1].signature = signature
 
     def _call_piece(self, at: int, state: _ChoiceState, piece: ToolPiece) -> None:
         slot = state.book.place(piece)
@@ -369,6 +365,8 @@ class ChatStreamDecoder:
     def _legacy_piece(self, at: int, state: _ChoiceState, piece: FunctionPiece) -> None:
         """Chat's old `function_call`: one call, without id or index."""
         if state.legacy is None:
+            if not piece.name and not piece.arguments:
+                return  # some servers have every key in every delta
             state.legacy = state.book.place(ToolPiece(index=-1, function=piece))
         state.legacy.name = state.legacy.name or (piece.name if isinstance(piece.name, str) else "")
         self._call_text(at, state, state.legacy, arguments_of(piece.arguments), "legacy")
@@ -390,6 +388,16 @@ class ChatStreamDecoder:
         part.raw = raw
         state.queue.append(part)
         self._advance(at, state)
+
+
+def signature_of(details: Any, model: str) -> Signature | None:
+    """The last signature or ciphertext in `reasoning_details`."""
+    for detail in reversed(details) if isinstance(details, list) else ():
+        data = detail.get("signature") or detail.get("data") if isinstance(detail, dict) else None
+        if isinstance(data, str) and data:
+            kind = detail.get("format") or detail.get("type") or "signature"
+            return Signature(vendor="openrouter", model=model, kind=str(kind), data=data)
+    return None
 
 
 def canonical_finish(raw: str | None, *, has_calls: bool) -> FinishReason:

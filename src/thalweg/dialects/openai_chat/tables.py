@@ -1,4 +1,7 @@
-"""Chat's own words and what they mean to us. Sources: OpenAI API reference and openai-python 3.51 types, read 2026-11."""
+"""Chat's own words and what they mean to us.
+
+Sources: OpenAI API reference and openai-python 3.51 types, read 2026-11.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,9 @@ def usage_to_canon(raw: dict[str, Any]) -> Usage:
     details = _details(raw, "prompt_tokens_details")
     made = _details(raw, "completion_tokens_details")
     total_in, total_out = _count(raw, "prompt_tokens"), _count(raw, "completion_tokens")
-    cached = _first(_count(details, "cached_tokens"), _count(raw, "prompt_cache_hit_tokens"), _count(raw, "cached_tokens"))
+    cached = _first(
+        _count(details, "cached_tokens"), _count(raw, "prompt_cache_hit_tokens"), _count(raw, "cached_tokens")
+    )
     written = _first(_count(details, "cache_write_tokens"), _count(details, "cache_creation_input_tokens"))
     reasoning = _first(_count(made, "reasoning_tokens"), _count(raw, "reasoning_tokens"))
     return Usage(

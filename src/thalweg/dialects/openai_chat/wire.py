@@ -69,6 +69,40 @@ class Chunk(msgspec.Struct):
     code: Any = None
 
 
+class TextDelta(msgspec.Struct, gc=False):
+    """As much of a delta as tells whether it only adds text."""
+
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    role: Any = None
+    reasoning_details: Any = None
+    refusal: Any = None
+    tool_calls: Any = None
+    function_call: Any = None
+    audio: Any = None
+
+
+class TextChoice(msgspec.Struct, gc=False):
+    """As much of a choice as tells whether it goes on."""
+
+    index: Any = None
+    delta: TextDelta | None = None
+    finish_reason: Any = None
+
+
+class TextChunk(msgspec.Struct, gc=False):
+    """As much of a chunk as tells whether it only adds text to the first choice: the common one."""
+
+    id: str
+    model: str
+    created: int
+    object: Any = None
+    choices: tuple[TextChoice] | None = None
+    usage: Any = None
+    error: Any = None
+
+
 class Message(msgspec.Struct):
     """The message of a whole answer."""
 
@@ -110,6 +144,7 @@ class Completion(msgspec.Struct):
     detail: Any = None
 
 
+read_text_chunk = msgspec.json.Decoder(TextChunk).decode
 read_chunk = msgspec.json.Decoder(Chunk).decode
 read_completion = msgspec.json.Decoder(Completion).decode
 read_any = msgspec.json.Decoder().decode

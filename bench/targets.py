@@ -1,0 +1,97 @@
+"""The rows of the bench. Another row is another `Target`: a way to start a server and a request to ask it."""
+
+import functools
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+
+from bench.gateway import API_KEY, serve_gateway
+from bench.load import Plan
+from bench.nginx import serve_nginx
+from bench.server import Server, Site
+from bench.upstream import Script
+
+DIRECT = "direct"
+YARDSTICK = "nginx"
+SUBJECT = "thalweg"
+
+
+def chat_body(model: str) -> dict[str, object]:
+    """Return a small chat request, without `stream_options`: a gateway that meters adds them itself."""
+    return {
+        "model": model,
+        "messages": [
+            {"role": "system", "content": "You are a careful assistant. Answer in the language of the question."},
+            {"role": "user", "content": "What is a thalweg, and why do borders follow it?"},
+        ],
+        "temperature": 0.7,
+        "stream": True,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One row: a server and how it is asked."""
+
+    name: str
+    start: Callable[[Site], AbstractContextManager[Server]]
+    path: str = "/v1/chat/completions"
+    body: Callable[[str], Mapping[str, object]] = chat_body
+    """Makes the request body from the model name."""
+    model_prefix: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    end_mark: str = "[DONE]"
+    """What the last frame of a whole stream contains in this row's dialect."""
+
+    def request(self, script: Script, port: int) -> str:
+        """Return the HTTP request that asks for a script."""
+        body = json.dumps(self.body(self.model_prefix + script.model))
+        headers = {
+            "host": f"127.0.0.1:{port}",
+            "accept": "text/event-stream",
+            "content-type": "application/json",
+            "content-length": str(len(body)),
+            **self.headers,
+        }
+        lines = [f"POST {self.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", body]
+        return "\r\n".join(lines)
+
+    def plan(self, script: Script, port: int, *, streams: int, requests: int = 0, ramp_s: float = 0.0) -> Plan:
+        """Return what the load process shall do; the timeout leaves 30 s beyond the scripted time."""
+        scripted_s = script.chunks / script.rate if script.rate else 0.0
+        return Plan(
+            port=port,
+            request=self.request(script, port),
+            end_mark=self.end_mark,
+            chunks=script.chunks,
+            streams=streams,
+            requests=requests,
+            ramp_s=ramp_s,
+            timeout_s=ramp_s + scripted_s + 30,
+        )
+
+
+@contextmanager
+def _no_server(site: Site) -> Iterator[Server]:
+    yield Server(site.upstream_port, (), 0.0)
+
+
+def direct() -> Target:
+    """Return the base line: the load generator asks the upstream itself."""
+    return Target(DIRECT, _no_server)
+
+
+def nginx() -> Target:
+    """Return the yardstick."""
+    return Target(YARDSTICK, serve_nginx)
+
+
+def gateway(command: str, name: str = SUBJECT) -> Target:
+    """Return Thalweg, or what else the command starts; OpenAI Chat on both sides: the bytes pass, the taps watch."""
+    return Target(
+        name,
+        functools.partial(serve_gateway, command=command),
+        model_prefix="openai/",
+        headers={"authorization": f"Bearer {API_KEY}"},
+    )

@@ -1,0 +1,30 @@
+"""Where a credential is valid and a connection may go."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Scheme, host and port: where a credential is valid and a connection may go. Hosts are lower case, no brackets."""
+
+    scheme: str
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}"
+
+
+class Credential(msgspec.Struct, frozen=True):
+    """A secret header, bound to the origin that it was configured for."""
+
+    origin: Origin
+    header: bytes
+    value: bytes
+
+    def __repr__(self) -> str:
+        return f"Credential(origin={self.origin}, header={self.header!r}, value=<hidden>)"
+
+    __str__ = __repr__

@@ -1,0 +1,548 @@
+"""What to do with one client request, first byte to last. Decides; does no I/O and reads no clock.
+
+Theory of operation. The pump tells what happened (the methods named by participles), each time with the monotonic
+time; the exchange changes its state and leaves what is to be done in plain fields: `head` and the bytes of `take()`
+go to the client, `over` means that the client's answer ends after them, `wish` says what shall become of the upstream
+call. An exchange has two sides that end apart: `over` for the client's, `settled` for the upstream's; when both are
+true there is a `report`, and nothing changes any more.
+
+    HOLDING    nothing was sent to the client; frames before the first content are held (the commit gate)
+    SENDING    the head is out, frames pass as they come
+    LINGERING  the client has left after the finish reason; the usage that follows it is waited for
+    ENDED      nothing more will be read
+
+What cannot be in here: a socket, a task, a dialect's words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+import msgspec
+
+from thalweg.canon.errors import Cancelled, GatewayError, UpstreamBroke, UpstreamTimeout
+from thalweg.canon.fold import Fold, unfold
+from thalweg.canon.usage import Usage, UsageSource, estimate_tokens
+from thalweg.dialects.base import Dialect, Relayer, StreamDecoder, UpstreamSide, Watch, WireRequest
+from thalweg.framing.sse import SseDecoder
+from thalweg.relay.taps import Outcome, Report
+from thalweg.upstream.base import ResponseHead
+
+MAX_ERROR_BYTES = 64 * 1024
+MAX_HELD_BYTES = 64 * 1024
+"""How much may come before the first content until the commit gate opens all the same."""
+LINGER_S = 1.0
+"""How long the usage is waited for when the client has left after the finish reason."""
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+
+class Timing(msgspec.Struct, frozen=True, kw_only=True):
+    """How long each wait may take, in seconds."""
+
+    connect_s: float = 5.0
+    first_byte_s: float = 600.0
+    gap_s: float = 300.0
+    whole_s: float = 3600.0
+    commit_after_s: float = 10.0
+    keepalive_s: float = 10.0
+
+
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """How much may be held for one answer, in bytes."""
+
+    frame_bytes: int = 16 * 1024 * 1024
+    answer_bytes: int = 32 * 1024 * 1024
+    high_water_bytes: int = 64 * 1024
+    low_water_bytes: int = 32 * 1024
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that was decided about a request before the upstream is called."""
+
+    stream_id: str
+    asked: WireRequest
+    dialect: Dialect
+    """The client's."""
+    upstream: UpstreamSide
+    upstream_streams: bool
+    """Whether the upstream is asked to stream; it may be while the client is not."""
+    raw: bool = False
+    """Whether repairs are off."""
+    created: int = 0
+    """Unix seconds, for what the gateway itself has to say."""
+    headers: Headers = ()
+    """Headers of ours that every answer carries."""
+    timing: Timing = Timing()
+    bounds: Bounds = Bounds()
+
+
+class Wish(Enum):
+    """What shall become of the upstream call."""
+
+    ABORT = "abort"
+    RELEASE = "release"
+
+
+class Phase(Enum):
+    """Where the exchange stands; see the theory of operation."""
+
+    HOLDING = "holding"
+    SENDING = "sending"
+    LINGERING = "lingering"
+    ENDED = "ended"
+
+
+class Exchange:
+    """One client request and its one attempt at an upstream."""
+
+    def __init__(self, plan: Plan, *, now: float) -> None:
+        self.plan = plan
+        # For the client.
+        self.head: tuple[int, Headers] | None = None
+        """Status and headers to be sent, until the pump takes them."""
+        self.pending_bytes = 0
+        """Bytes that wait for the client."""
+        self.over = False
+        """Whether the client's answer ends after what is pending."""
+        # For the upstream.
+        self.wish: Wish | None = None
+        self.settled = False
+        # What is known.
+        self.phase = Phase.HOLDING
+        self.watch = Watch()
+        self.outcome: Outcome | None = None
+        self.error: GatewayError | None = None
+        self.upstream_status: int | None = None
+        # Times, all monotonic.
+        self.started_at = now
+        self.sent_at: float | None = None
+        self.heard_at = now
+        self.said_at = now
+        self.first_content_at: float | None = None
+        self.first_delivered_at: float | None = None
+        self.ended_at: float | None = None
+        self.longest_gap_s = 0.0
+        # Inner workings.
+        self._out: list[bytes] = []
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._client_gone = False
+        self._linger_until = 0.0
+        self._upstream_headers: Headers = ()
+        self._kept: list[bytes] = []
+        self._kept_bytes = 0
+        self._decoder = SseDecoder(max_frame_bytes=plan.bounds.frame_bytes)
+        self._relayer: Relayer | None = None
+        self._pass_on: Callable[[bytes], bool] | None = None
+        self._stream: StreamDecoder | None = None
+        self._fold = Fold()
+        self._body: Callable[[bytes, float], None] = self._keep
+        self._end: Callable[[float], None] = self._whole_ended
+
+    # What the pump takes.
+
+    def peek(self) -> bytes:
+        """The bytes that wait for the client, joined. They wait on."""
+        out = self._out
+        return out[0] if len(out) == 1 else b"".join(out)
+
+    def take(self) -> bytes:
+        """The bytes that wait for the client, joined. They wait no more."""
+        data = self.peek()
+        self._out = []
+        self.pending_bytes = 0
+        return data
+
+    def passed_on(self, now: float) -> None:
+        """What was peeked at is with the client's socket now."""
+        self._out = []
+        self.pending_bytes = 0
+        self.delivered(now)
+
+    def delivered(self, now: float) -> None:
+        """The bytes just taken were handed to the client's socket."""
+        self.said_at = now
+        if self.first_delivered_at is None and self.first_content_at is not None:
+            self.first_delivered_at = now
+
+    @property
+    def finished(self) -> bool:
+        """Whether both sides are done."""
+        return self.settled and (self.over or self._client_gone)
+
+    # What happened upstream.
+
+    def connected(self, now: float) -> None:
+        """The request is being sent."""
+        self.sent_at = self.heard_at = now
+
+    def head_received(self, head: ResponseHead, now: float) -> None:
+        """The upstream answers: choose how its body is read."""
+        self.heard_at = now
+        self.upstream_status = head.status
+        self._upstream_headers = head.headers
+        if head.status != 200:
+            self._body, self._end = self._keep_error, self._error_ended
+        elif _is_whole(head, streamed=self.plan.upstream_streams):
+            self._body, self._end = self._keep, self._whole_ended
+        elif self.plan.asked.stream:
+            self._relayer = self.plan.upstream.relayer(self.plan.asked, raw=self.plan.raw)
+            self.watch = self._relayer.watch
+            self._body, self._end = self._relay, self._relay_ended
+        else:
+            self._stream = self.plan.upstream.stream_decoder()
+            self._body, self._end = self._gather, self._gather_ended
+
+    def body_received(self, data: bytes, now: float) -> None:
+        """Some of the body came."""
+        gap = now - self.heard_at
+        self.longest_gap_s = max(self.longest_gap_s, gap)
+        self.heard_at = now
+        self._body(data, now)
+
+    def passes(self, data: bytes, now: float) -> bool:
+        """The short way of the common chunk: whether it is one whole frame for the client, as it came.
+
+        If so, it is the caller's to deliver or to `queue`; if not, nothing has happened yet.
+        """
+        pass_on = self._pass_on
+        if pass_on is None or self.pending_bytes or not pass_on(data):
+            return False
+        gap = now - self.heard_at
+        self.longest_gap_s = max(self.longest_gap_s, gap)
+        self.heard_at = now
+        return True
+
+    def queue(self, data: bytes) -> None:
+        """Put a frame in line that passed and could not be delivered at once."""
+        self._say([data])
+
+    def body_ended(self, now: float) -> None:
+        """The body is whole."""
+        self.heard_at = now
+        self._end(now)
+
+    def call_failed(self, error: GatewayError, now: float) -> None:
+        """The call broke off. An answer whose every choice had finished is whole all the same only if its body ended
+        as its framing says, so this is always a failure.
+        """
+        self._fail(error, now)
+
+    # What happened on our side.
+
+    def client_left(self, now: float) -> None:
+        """The client closed its connection."""
+        if self.over or self._client_gone or self.phase is Phase.ENDED:
+            self._client_gone = True
+            return
+        self._client_gone = True
+        self._out.clear()
+        self.pending_bytes = 0
+        if self.watch.finished and self._relayer is not None:
+            self.phase, self._linger_until, self._pass_on = Phase.LINGERING, now + LINGER_S, None
+            return
+        self._finish("cancelled", Wish.ABORT, now)
+
+    def cancelled(self, error: Cancelled, now: float) -> None:
+        """Somebody with a right to it stops this answer; the client is told."""
+        if self.phase is not Phase.ENDED:
+            self._fail(error, now, outcome="cancelled")
+
+    def shut_down(self, error: GatewayError, now: float) -> None:
+        """The gateway goes away before this answer is whole."""
+        if self.phase is not Phase.ENDED:
+            self._fail(error, now, outcome="gateway_error")
+
+    def give_up(self, now: float) -> None:
+        """The pump stops; if nothing else has ended the exchange, that is our fault."""
+        self._client_gone = True
+        self._finish("gateway_error", Wish.ABORT, now)
+
+    def ticked(self, now: float, *, reading: bool) -> None:
+        """Time passed. `reading` is false while we ourselves hold the upstream back."""
+        if self.phase is Phase.ENDED:
+            return
+        if self.phase is Phase.LINGERING:
+            if now >= self._linger_until:
+                self._finish("cancelled", Wish.ABORT, now)
+            return
+        if (late := self._late(now, reading=reading)) is not None:
+            self._fail(late, now)
+        elif self.phase is Phase.HOLDING:
+            if self._relayer is not None and now - self.started_at >= self.plan.timing.commit_after_s:
+                self._commit(now)
+        elif not self.pending_bytes and now - self.said_at >= self.plan.timing.keepalive_s and not self.watch.finishes:
+            self._say_alive(now)
+
+    def _late(self, now: float, *, reading: bool) -> UpstreamTimeout | None:
+        timing, provider = self.plan.timing, self.plan.upstream.provider
+        if now - self.started_at > timing.whole_s:
+            return UpstreamTimeout(
+                f"the answer took longer than {timing.whole_s:g} s", phase="whole", provider=provider
+            )
+        if self.sent_at is None or not reading:
+            return None
+        silent = now - self.heard_at
+        if self.upstream_status is None:
+            if silent > timing.first_byte_s:
+                text = f"{provider} did not begin to answer within {timing.first_byte_s:g} s"
+                return UpstreamTimeout(text, phase="first_byte", provider=provider)
+        elif silent > timing.gap_s:
+            text = f"{provider} sent nothing for {timing.gap_s:g} s"
+            return UpstreamTimeout(text, phase="gap", provider=provider)
+        return None
+
+    # Streams between two sides of one dialect.
+
+    def _relay(self, data: bytes, now: float) -> None:
+        relayer = self._relayer
+        assert relayer is not None
+        out = relayer.feed(self._decoder.feed(data))
+        watch = self.watch
+        if self.first_content_at is None and watch.content_seen:
+            self.first_content_at = now
+        if out:
+            self._say(out)
+        if watch.error is not None:
+            self._fail(watch.error, now)
+        elif watch.done:
+            self._complete(now)
+        elif self.phase is Phase.HOLDING and (watch.content_seen or self._held_bytes > MAX_HELD_BYTES):
+            self._commit(now)
+        short = self.phase is Phase.SENDING and watch.content_seen and self._decoder.between_frames
+        self._pass_on = relayer.pass_on if short else None
+
+    def _relay_ended(self, now: float) -> None:
+        assert self._relayer is not None
+        self._say(self._relayer.feed(self._decoder.end()))
+        self._say(self._relayer.end())
+        if self.watch.error is not None:
+            self._fail(self.watch.error, now)
+        else:
+            self._complete(now)
+
+    # Streams that become a whole answer.
+
+    def _gather(self, data: bytes, now: float) -> None:
+        assert self._stream is not None
+        self._kept_bytes += len(data)
+        if self._too_much(now):
+            return
+        self._fold.feed(self._stream.feed(self._decoder.feed(data)))
+        if self.first_content_at is None and self._kept_bytes:
+            self.first_content_at = now
+
+    def _gather_ended(self, now: float) -> None:
+        assert self._stream is not None
+        self._fold.feed(self._stream.feed(self._decoder.end()))
+        self._fold.feed(self._stream.end())
+        answer = self._fold.response()
+        if answer.error is not None:
+            self._fail(answer.error, now)
+            return
+        body = self.plan.dialect.encode_answer(answer)
+        self._answer_whole(body, now)
+
+    # Whole answers.
+
+    def _keep(self, data: bytes, now: float) -> None:
+        self._kept.append(data)
+        self._kept_bytes += len(data)
+        self._too_much(now)
+
+    def _too_much(self, now: float) -> bool:
+        most = self.plan.bounds.answer_bytes
+        if self._kept_bytes <= most:
+            return False
+        text = f"{self.plan.upstream.provider} sent a whole answer of more than {most} bytes"
+        self._fail(UpstreamBroke(text, provider=self.plan.upstream.provider), now)
+        return True
+
+    def _whole_ended(self, now: float) -> None:
+        body = b"".join(self._kept)
+        self._kept.clear()
+        if self.plan.asked.stream:
+            self._whole_to_stream(body, now)
+            return
+        self._answer_whole(body, now)
+
+    def _answer_whole(self, body: bytes, now: float) -> None:
+        self.watch = self.plan.upstream.watch_answer(body)
+        if self.watch.error is not None:
+            self._fail(self.watch.error, now)
+            return
+        self.first_content_at = self.first_content_at or now
+        self._answer(200, ((b"content-type", b"application/json"),), body)
+        self._finish("complete", Wish.RELEASE, now)
+
+    def _whole_to_stream(self, body: bytes, now: float) -> None:
+        """The upstream answered whole though it was asked to stream: the client still gets a stream."""
+        plan = self.plan
+        self.watch = plan.upstream.watch_answer(body)
+        if self.watch.error is not None:
+            self._fail(self.watch.error, now)
+            return
+        answer = plan.upstream.decode_answer(body)
+        encoder = plan.dialect.stream_encoder(
+            plan.asked.canon(),
+            response_id=answer.response_id,
+            model=answer.model,
+            created=answer.created or plan.created,
+        )
+        self.first_content_at = now
+        self._commit(now)
+        self._say(encoder.encode(unfold(answer)))
+        self._finish("complete", Wish.RELEASE, now)
+
+    # Refusals.
+
+    def _keep_error(self, data: bytes, now: float) -> None:
+        self._kept.append(data)
+        self._kept_bytes += len(data)
+        if self._kept_bytes > MAX_ERROR_BYTES:
+            self._error_ended(now)
+
+    def _error_ended(self, now: float) -> None:
+        assert self.upstream_status is not None
+        status, plan = self.upstream_status, self.plan
+        if status < 400:
+            text = f"{plan.upstream.provider} answered with status {status}, which is no answer"
+            self._fail(UpstreamBroke(text, provider=plan.upstream.provider), now)
+            return
+        body = b"".join(self._kept)[:MAX_ERROR_BYTES]
+        error = plan.upstream.decode_error(status, self._upstream_headers, body)
+        whole = self._kept_bytes <= MAX_ERROR_BYTES
+        self._fail(error, now, outcome="refused", wish=Wish.RELEASE if whole else Wish.ABORT)
+
+    # Ends.
+
+    def _complete(self, now: float) -> None:
+        if self.phase is Phase.HOLDING:
+            self._commit(now)
+        self._finish("complete", Wish.RELEASE, now)
+
+    def _fail(
+        self, error: GatewayError, now: float, *, outcome: Outcome = "upstream_error", wish: Wish = Wish.ABORT
+    ) -> None:
+        """End with an error: with its HTTP status while nothing was sent, else in the dialect's words."""
+        self.error = error
+        if self.phase is Phase.LINGERING:
+            outcome = "cancelled"
+        elif not self._client_gone:
+            self._tell(error)
+        self._finish(outcome, wish, now)
+
+    def _tell(self, error: GatewayError) -> None:
+        if self.phase is Phase.HOLDING and not self._has_content():
+            said = self.plan.dialect.encode_error(error)
+            self._answer(said.status, said.headers, said.body)
+            return
+        if self.phase is Phase.HOLDING:
+            self._commit(self.heard_at)
+        self._say([self.plan.dialect.encode_stream_error(error)])
+
+    def _has_content(self) -> bool:
+        return self._relayer is not None and self.watch.content_seen and bool(self._held)
+
+    def _finish(self, outcome: Outcome, wish: Wish, now: float) -> None:
+        if self.phase is Phase.ENDED:
+            return
+        if self.phase is Phase.LINGERING and self.watch.done:
+            outcome = "complete"
+        self.phase, self.outcome, self.wish, self.ended_at = Phase.ENDED, outcome, wish, now
+        self.over = self.settled = True
+        self._pass_on = None
+
+    # Saying things.
+
+    def _commit(self, now: float) -> None:
+        """Open the gate: the head goes out, and with it what was held."""
+        self.phase, self.said_at = Phase.SENDING, now
+        held, self._held = self._held, []
+        stream = ((b"content-type", self.plan.dialect.stream_content_type), *_STREAM_HEADERS)
+        self.head = (200, stream + self.plan.headers + _passed(self._upstream_headers))
+        self._say(held)
+
+    def _answer(self, status: int, headers: Headers, body: bytes) -> None:
+        length = (b"content-length", b"%d" % len(body))
+        passed = _passed(self._upstream_headers)
+        self.head = (status, (*headers, length, *self.plan.headers, *passed))
+        self.phase = Phase.SENDING
+        self._say([body])
+
+    def _say(self, pieces: list[bytes]) -> None:
+        """Put frames in line for the client; before the commit they are held."""
+        if self._client_gone:
+            return
+        if self.phase is Phase.HOLDING:
+            self._held += pieces
+            self._held_bytes += sum(map(len, pieces))
+            return
+        self._out += pieces
+        for piece in pieces:
+            self.pending_bytes += len(piece)
+
+    def _say_alive(self, now: float) -> None:
+        plan = self.plan
+        model = self.watch.model or plan.asked.model
+        response_id = self.watch.response_id or f"chatcmpl-{plan.stream_id}"
+        self._say([plan.dialect.keepalive(response_id, model, self.watch.created or plan.created)])
+        self.said_at = now
+
+    # The account.
+
+    def report(self) -> Report:
+        """What is to be said of this attempt, once it has ended."""
+        assert self.outcome is not None and self.ended_at is not None
+        usage, source = self._usage()
+        first, sent = self.first_content_at, self.sent_at
+        return Report(
+            outcome=self.outcome,
+            usage=usage,
+            usage_source=source,
+            finish_reason=self.watch.finishes.get(min(self.watch.finishes)) if self.watch.finishes else None,
+            ttft_ms=_ms(self.started_at, self.first_delivered_at),
+            upstream_ttft_ms=_ms(sent, first),
+            duration_ms=_ms(self.started_at, self.ended_at) or 0.0,
+            upstream_status=self.upstream_status,
+            error_kind=self.error.kind if self.error else None,
+            deltas=self.watch.deltas,
+            longest_gap_ms=self.longest_gap_s * 1000,
+            repaired=self.watch.repaired,
+        )
+
+    def _usage(self) -> tuple[Usage, UsageSource]:
+        """What the upstream said, else a guess from what was read of it, else nothing."""
+        if self.watch.usage is not None:
+            return self.watch.usage, "reported"
+        if not self.watch.deltas:
+            return Usage(), "unknown"
+        made = estimate_tokens(self.watch.narrow_chars, self.watch.wide_chars)
+        read = estimate_tokens(*self.plan.asked.prompt_chars())
+        return Usage(input_tokens=read, output_tokens=max(made, 1)), "estimated"
+
+
+_STREAM_HEADERS: Headers = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+
+def _ms(begin: float | None, end: float | None) -> float | None:
+    return None if begin is None or end is None else max(end - begin, 0.0) * 1000
+
+
+def _is_whole(head: ResponseHead, *, streamed: bool) -> bool:
+    """Whether a good answer's body is one JSON text: by its content type, or by what was asked where there is none."""
+    kind = (head.get(b"content-type") or b"").lower()
+    if b"event-stream" in kind:
+        return False
+    if b"json" in kind or b"html" in kind:
+        return True
+    return not streamed
+
+
+def _passed(headers: Headers) -> Headers:
+    """The few upstream headers that are the client's business: its rate limits and the upstream's request id."""
+    passed = [(name, value) for name, value in headers if name.startswith(b"x-ratelimit-")]
+    passed += [(b"x-upstream-request-id", value) for name, value in headers if name == b"x-request-id"]
+    return tuple((name, value) for name, value in passed[:16] if len(value) <= 256)

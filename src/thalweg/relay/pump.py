@@ -1,0 +1,229 @@
+"""The loop that moves bytes between an exchange, an upstream call and a client. The only place of the room that awaits.
+
+Upstream bytes arrive as callbacks (`Listener`) and are decided upon at once. Where the client's transport can take
+them, they are written in the same callback, without waking anybody; else one future at most is woken for them, and
+the task that waits for it writes whatever has gathered in one go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from typing import Protocol
+
+from thalweg.canon.errors import Cancelled, GatewayError, UpstreamError
+from thalweg.relay.exchange import LINGER_S, Exchange, Headers, Wish
+from thalweg.relay.taps import Tap
+from thalweg.upstream.base import Call, Connector, ResponseHead, UpstreamRequest
+
+SLICE_BYTES = 64 * 1024
+"""The most that is handed to the client's transport in one write."""
+
+_now = time.monotonic
+
+
+class Client(Protocol):
+    """Where the answer goes."""
+
+    async def send_head(self, status: int, headers: Headers) -> None:
+        """Send status and headers."""
+
+    def write_now(self, data: bytes) -> bool:
+        """Send some of the body, if that needs no waiting; `False` means that nothing was sent."""
+
+    async def send_body(self, data: bytes, *, more: bool) -> None:
+        """Send some of the body; returns when the client's transport can take more."""
+
+
+class Pump:
+    """Runs one exchange. Lives as long as the request; `run` owns it, and nothing of it is left when `run` returns."""
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        *,
+        connector: Connector,
+        request: UpstreamRequest,
+        client: Client,
+        taps: Iterable[Tap] = (),
+    ) -> None:
+        self.exchange = exchange
+        self.aborted_at: float | None = None
+        """When the upstream call was told to close, on the monotonic clock."""
+        self._connector = connector
+        self._request = request
+        self._client = client
+        self._taps = tuple(taps)
+        self._call: Call | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._paused = False
+        self._high_water = exchange.plan.bounds.high_water_bytes
+        self._low_water = exchange.plan.bounds.low_water_bytes
+
+    async def run(self) -> None:
+        """Carry the request through. Whatever happens, the upstream call is over afterwards and each tap was told."""
+        exchange = self.exchange
+        try:
+            if not exchange.finished:
+                self._call = self._connector.start(self._request, self)
+            while True:
+                await self._deliver()
+                if exchange.finished:
+                    return
+                await self._woken()
+        finally:
+            self._close()
+
+    @property
+    def call(self) -> Call | None:
+        """The upstream call, once it was started."""
+        return self._call
+
+    # Told by others, on the loop's thread.
+
+    def client_left(self) -> None:
+        """The client closed its connection."""
+        self.exchange.client_left(_now())
+        self._obey()
+        if not self.exchange.settled:
+            asyncio.get_running_loop().call_later(LINGER_S + 0.005, self.tick)
+        self._wake()
+
+    def cancel(self, error: Cancelled) -> None:
+        """Stop the answer; the client is told."""
+        self.exchange.cancelled(error, _now())
+        self._obey()
+        self._wake()
+
+    def shut_down(self, error: GatewayError) -> None:
+        """The gateway goes away."""
+        self.exchange.shut_down(error, _now())
+        self._obey()
+        self._wake()
+
+    def tick(self, now: float | None = None) -> None:
+        """Time passed."""
+        exchange = self.exchange
+        exchange.ticked(_now() if now is None else now, reading=not self._paused)
+        if exchange.wish is not None or exchange.pending_bytes or exchange.head is not None:
+            self._obey()
+            self._wake()
+
+    # Told by the upstream call.
+
+    def connected(self) -> None:
+        """The request is being sent."""
+        self.exchange.connected(_now())
+
+    def head_received(self, head: ResponseHead) -> None:
+        """The upstream answers."""
+        self.exchange.head_received(head, _now())
+        self._after()
+
+    def body_received(self, data: bytes) -> None:
+        """Some of the body came. This runs once for every chunk of every stream."""
+        exchange, now = self.exchange, _now()
+        if exchange.passes(data, now):
+            if self._waiter is not None and self._client.write_now(data):
+                exchange.said_at = now
+                return
+            exchange.queue(data)
+        else:
+            exchange.body_received(data, now)
+        if exchange.wish is not None:
+            self._obey()
+        if exchange.pending_bytes:
+            # A task that waits has written everything before this, so that nothing can be overtaken.
+            if self._waiter is not None and not exchange.over and exchange.head is None:
+                if self._client.write_now(exchange.peek()):
+                    exchange.passed_on(now)
+                    return
+            if exchange.pending_bytes > self._high_water and not self._paused:
+                self._pause()
+            self._wake()
+        elif exchange.settled:
+            self._wake()
+
+    def body_ended(self) -> None:
+        """The body is whole."""
+        self.exchange.body_ended(_now())
+        self._after()
+
+    def call_failed(self, error: GatewayError) -> None:
+        """The call is over without a whole answer."""
+        if isinstance(error, UpstreamError) and not error.provider:
+            error.provider = self.exchange.plan.upstream.provider
+        self.exchange.call_failed(error, _now())
+        self._after()
+
+    # Inner workings.
+
+    def _after(self) -> None:
+        self._obey()
+        self._wake()
+
+    def _obey(self) -> None:
+        """Do to the upstream call what the exchange wishes, in the same turn of the loop."""
+        wish, call = self.exchange.wish, self._call
+        if wish is None or call is None:
+            return
+        self.exchange.wish = None
+        if wish is Wish.ABORT:
+            self.aborted_at = _now()
+            call.abort()
+        else:
+            call.release()
+
+    def _pause(self) -> None:
+        self._paused = True
+        if self._call is not None:
+            self._call.pause_reading()
+
+    def _resume(self) -> None:
+        self._paused = False
+        self.exchange.heard_at = _now()
+        if self._call is not None and not self.exchange.settled:
+            self._call.resume_reading()
+
+    def _wake(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def _woken(self) -> None:
+        """Wait until something happens."""
+        exchange = self.exchange
+        if exchange.pending_bytes or exchange.head is not None or exchange.finished:
+            return
+        self._waiter = asyncio.get_running_loop().create_future()
+        await self._waiter
+
+    async def _deliver(self) -> None:
+        """Hand to the client whatever there is for it."""
+        exchange = self.exchange
+        if exchange.head is not None:
+            (status, headers), exchange.head = exchange.head, None
+            await self._client.send_head(status, headers)
+        while exchange.pending_bytes:
+            data = exchange.take()
+            await self._send(data)
+            exchange.delivered(_now())
+            if self._paused and exchange.pending_bytes <= self._low_water:
+                self._resume()
+
+    async def _send(self, data: bytes) -> None:
+        """Send in slices, the last of an ended answer together with the end of the body."""
+        while len(data) > SLICE_BYTES:
+            await self._client.send_body(data[:SLICE_BYTES], more=True)
+            data = data[SLICE_BYTES:]
+        exchange = self.exchange
+        await self._client.send_body(data, more=not (exchange.over and not exchange.pending_bytes))
+
+    def _close(self) -> None:
+        """Leave nothing behind: also when the task was cancelled or a bug was raised."""
+        self.exchange.give_up(_now())
+        self._obey()
+        report = self.exchange.report()
+        for tap in self._taps:
+            tap.ended(report)

@@ -1,0 +1,42 @@
+"""Watchers of a relay, which cannot change what passes. The ledger's meter and the metrics fit `Tap`."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import msgspec
+
+from thalweg.canon.usage import Usage, UsageSource
+
+Outcome = Literal["complete", "cancelled", "upstream_error", "refused", "gateway_error"]
+"""How an attempt ended: whole; stopped by the client or an operator; failed by the upstream, after or before it began
+to answer; failed by us."""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of an attempt once it is over. Times are milliseconds on the monotonic clock."""
+
+    outcome: Outcome
+    usage: Usage
+    usage_source: UsageSource
+    finish_reason: str | None
+    ttft_ms: float | None
+    """From the client's request fully read to the first content handed to the client's socket."""
+    upstream_ttft_ms: float | None
+    """From the request being sent upstream to the first content read from it."""
+    duration_ms: float
+    """From the client's request fully read to the end, for the client."""
+    upstream_status: int | None
+    error_kind: str | None
+    deltas: int
+    longest_gap_ms: float
+    """The longest wait between two reads from the upstream."""
+    repaired: dict[str, int]
+    """How many frames each repair row changed."""
+
+
+class Tap(Protocol):
+    """Hears of one attempt."""
+
+    def ended(self, report: Report) -> None:
+        """The attempt is over. Called exactly once."""

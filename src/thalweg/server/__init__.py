@@ -1,0 +1,1 @@
+"""The HTTP surface. `app` puts everything together; no other module does."""

@@ -1,0 +1,166 @@
+"""The application: the one place where the gateway is put together.
+
+Generation endpoints are found in a dictionary, ahead of everything; the rest goes through Starlette's router. Every
+route says in the table below who may call it; there is no way to add one that does not.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+from starlette.routing import Route, Router
+
+from thalweg.canon.errors import GatewayError, Internal, MethodNotAllowed, NotFound
+from thalweg.config import Settings
+from thalweg.dialects.registry import DIALECTS
+from thalweg.ledger.entry import Store
+from thalweg.server.auth import Doorkeeper
+from thalweg.server.endpoints.generate import Generation
+from thalweg.server.endpoints.health import Readyz, livez
+from thalweg.server.endpoints.models import ModelList, OneModel
+from thalweg.server.endpoints.streams import CancelStream
+from thalweg.server.house import House, new_stream_id
+from thalweg.server.live import LiveStreams
+from thalweg.server.models import Directory
+from thalweg.server.shapes import encode_error
+from thalweg.server.wire import App, Receive, Scope, Send, send_answer
+from thalweg.simulator.provider import Simulator
+from thalweg.upstream.base import Connector
+from thalweg.upstream.connector import HttpConnector
+from thalweg.upstream.played import PlayedConnector
+from thalweg.upstream.proxy import ProxySettings
+
+_log = logging.getLogger("thalweg.server")
+
+CHAT_PATHS = tuple(f"{mount}/chat/completions" for mount in ("/v1", "/api/v3", "/compatible-mode/v1", "/openai/v1"))
+MODEL_MOUNTS = ("/v1", "/api/v3", "/compatible-mode/v1", "/openai/v1")
+
+Access = Literal["anyone", "caller"]
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """One route: where, how, who may call it, and what answers."""
+
+    path: str
+    method: str
+    access: Access
+    make: Callable[[House], App]
+
+
+def _livez(_: House) -> App:
+    return livez
+
+
+ENDPOINTS: tuple[Endpoint, ...] = (
+    Endpoint("/livez", "GET", "anyone", _livez),
+    Endpoint("/readyz", "GET", "anyone", Readyz),
+    *(Endpoint(f"{mount}/models", "GET", "caller", ModelList) for mount in MODEL_MOUNTS),
+    *(Endpoint(f"{mount}/models/{{model:path}}", "GET", "caller", OneModel) for mount in MODEL_MOUNTS),
+    Endpoint("/streams/{stream_id}", "DELETE", "caller", CancelStream),
+)
+"""Every route but the generation endpoints, which check their caller themselves before they read the body."""
+
+
+class Gateway:
+    """The ASGI application."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        chat = Generation(house, house.dialects["openai-chat"])
+        self._generation: dict[str, App] = dict.fromkeys(CHAT_PATHS, chat)
+        self._router = Router(
+            [Route(e.path, _Guarded(e, house), methods=[e.method]) for e in ENDPOINTS], redirect_slashes=False
+        )
+        self._router.default = self._nothing_here
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Find the endpoint. Doubled slashes in a path count as one, because SDKs make them of a base URL's end."""
+        if scope["type"] != "http":
+            return
+        path = scope["path"]
+        if "//" in path:
+            path = scope["path"] = _single_slashes(path)
+        generation = self._generation.get(path)
+        if generation is not None and scope["method"] == "POST":
+            await generation(scope, receive, send)
+            return
+        await self._other(scope, receive, send)
+
+    async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if scope["path"] in self._generation:
+                self.house.doorkeeper.identify(scope)
+                raise MethodNotAllowed(f"{scope['path']} takes POST, not {scope['method']}.")
+            await self._router(scope, receive, send)
+        except GatewayError as error:
+            await _refuse(scope, send, error)
+        except Exception:  # noqa: BLE001  # the edge of the request: a bug becomes an id, its text goes to the log alone
+            name = new_stream_id()
+            _log.exception("request %s failed", name)
+            await _refuse(scope, send, Internal(f"Something went wrong here. Look for {name} in the log."))
+
+    async def _nothing_here(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A path that leads nowhere: 401 without a key, 404 with one."""
+        self.house.doorkeeper.identify(scope)
+        raise NotFound(f"There is no {scope['method']} {scope['path']} here.", code="not_found")
+
+
+class _Guarded:
+    """An endpoint behind its access rule."""
+
+    def __init__(self, endpoint: Endpoint, house: House) -> None:
+        self._app = endpoint.make(house)
+        self._method = endpoint.method
+        self._checks = endpoint.access == "caller"
+        self._doorkeeper = house.doorkeeper
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._checks:
+            scope["thalweg.caller"] = self._doorkeeper.identify(scope)
+        if scope["method"] != self._method and scope["method"] != "HEAD":
+            raise MethodNotAllowed(f"{scope['path']} takes {self._method}, not {scope['method']}.")
+        await self._app(scope, receive, send)
+
+
+async def _refuse(scope: Scope, send: Send, error: GatewayError) -> None:
+    said = encode_error(scope["path"], error)
+    await send_answer(send, said.status, said.headers, said.body)
+
+
+def _single_slashes(path: str) -> str:
+    while "//" in path:
+        path = path.replace("//", "/")
+    return path
+
+
+def make_connector(settings: Settings) -> HttpConnector:
+    """The connector for real upstreams."""
+    proxy = ProxySettings.from_mapping(settings.proxy_environment) if settings.proxy_environment else None
+    return HttpConnector(proxy=proxy, ca_file=settings.ca_file)
+
+
+def make_simulator() -> Connector:
+    """The simulator as an upstream in this process."""
+    simulator = Simulator(DIALECTS)
+    dialect = DIALECTS["openai-chat"].name
+    return PlayedConnector(lambda request: simulator.answer(dialect, request.body, seed=0, created=int(time.time())))
+
+
+def make_gateway(settings: Settings, *, ledger: Store, connector: Connector, simulator: Connector) -> Gateway:
+    """Put the gateway together."""
+    return Gateway(
+        House(
+            settings=settings,
+            dialects=DIALECTS,
+            doorkeeper=Doorkeeper(settings),
+            directory=Directory(settings),
+            connector=connector,
+            simulator=simulator,
+            ledger=ledger,
+            live=LiveStreams(),
+        )
+    )

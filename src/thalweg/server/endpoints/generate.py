@@ -1,0 +1,199 @@
+"""Generation: from a client's request to the pump that answers it. The one way for every dialect's endpoint."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import NamedTuple
+
+from thalweg.canon.errors import GatewayError, Internal, InvalidRequest, TooLarge, Unavailable, UnsupportedMedia
+from thalweg.dialects.base import Dialect, UpstreamSide, WireRequest
+from thalweg.ledger.entry import Reservation
+from thalweg.profiles.base import Profile
+from thalweg.profiles.providers import SIMULATOR
+from thalweg.relay.exchange import Exchange, Plan, Timing
+from thalweg.relay.pump import Pump
+from thalweg.server.auth import Identity
+from thalweg.server.house import House, new_stream_id, unix_ms
+from thalweg.server.meter import Meter
+from thalweg.server.models import Target
+from thalweg.server.streaming import AsgiClient, ClientGone, read_body
+from thalweg.server.wire import Headers, Receive, Scope, Send, header, send_answer
+from thalweg.upstream.base import Credential, Origin, UpstreamRequest
+
+HOP = b"x-thalweg-hop"
+_log = logging.getLogger("thalweg.server")
+_SIMULATED_ORIGIN = Origin("http", "simulator.invalid", 80)
+_MOST_ID_BYTES = 128
+
+
+class LoopFound(InvalidRequest):
+    """The request has been through this gateway already."""
+
+    http_status = 508
+
+
+class Generation:
+    """An ASGI application for one dialect's generation endpoint."""
+
+    def __init__(self, house: House, dialect: Dialect) -> None:
+        self._house = house
+        self._dialect = dialect
+        self._most_bytes = house.settings.limits.body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; every error is said in the dialect."""
+        stream_id = new_stream_id()
+        headers = _own_headers(scope, stream_id)
+        try:
+            caller = self._house.doorkeeper.identify(scope)
+            self._refuse_early(scope)
+            body = await read_body(receive, most_bytes=self._most_bytes)
+            client = AsgiClient(scope, send)
+            pump = await self._prepare(_Arrival(scope, stream_id, headers, caller), client, body)
+        except ClientGone:
+            return
+        except GatewayError as error:
+            await self._refuse(send, error, headers)
+            return
+        except Exception:  # noqa: BLE001  # the edge of the request: a bug becomes an id, its text is for the log alone
+            _log.exception("request %s failed", stream_id)
+            await self._refuse(send, Internal(f"Something went wrong here. Look for {stream_id} in the log."), headers)
+            return
+        live = self._house.live
+        live.add(stream_id, pump, caller)
+        end_watch = client.watch(receive, pump.client_left)
+        try:
+            await pump.run()
+        finally:
+            end_watch()
+            live.remove(stream_id)
+
+    def _refuse_early(self, scope: Scope) -> None:
+        """What can be refused before the body is read."""
+        if self._house.live.draining:
+            error = Unavailable("The gateway is shutting down.")
+            error.retry_after_s = 1
+            raise error
+        if header(scope, HOP) is not None:
+            raise LoopFound("The request has come back to this gateway: an upstream's address leads here.")
+        if header(scope, b"content-encoding") not in (None, b"identity"):
+            raise UnsupportedMedia("Compressed request bodies are not taken.")
+        length = header(scope, b"content-length")
+        if length is not None and length.isdigit() and int(length) > self._most_bytes:
+            raise TooLarge(f"The request's body is larger than {self._most_bytes} bytes.")
+
+    async def _prepare(self, arrival: _Arrival, client: AsgiClient, body: bytes) -> Pump:
+        """Decide, reserve, and make the pump."""
+        house, started = self._house, time.monotonic()
+        asked = self._dialect.read_request(body)
+        target = house.directory.resolve(asked, arrival.scope["path"])
+        route = _Route(target)
+        stream = asked.stream or route.profile.stream_only
+        plan = Plan(
+            stream_id=arrival.stream_id,
+            asked=asked,
+            dialect=self._dialect,
+            upstream=UpstreamSide(self._dialect, route.profile, provider=route.name, key_name=route.key_name),
+            upstream_streams=stream,
+            raw=header(arrival.scope, b"x-thalweg-raw") == b"1",
+            created=int(time.time()),
+            headers=arrival.headers + route.headers,
+            timing=Timing(),
+        )
+        request = route.request(self._dialect, asked, stream=stream)
+        await house.ledger.open(self._reservation(arrival, asked, route))
+        return Pump(
+            Exchange(plan, now=started),
+            connector=house.simulator if target.provider is None else house.connector,
+            request=request,
+            client=client,
+            taps=(Meter(house.ledger, arrival.stream_id, 1),),
+        )
+
+    def _reservation(self, arrival: _Arrival, asked: WireRequest, route: _Route) -> Reservation:
+        return Reservation(
+            request_id=arrival.stream_id,
+            attempt=1,
+            at_ms=unix_ms(),
+            key_id=arrival.caller.key_id,
+            dialect=self._dialect.name,
+            endpoint=arrival.scope["path"],
+            provider=route.name,
+            model=asked.model,
+            upstream_model=route.model,
+            stream=asked.stream,
+            simulated=route.simulated,
+        )
+
+    async def _refuse(self, send: Send, error: GatewayError, headers: Headers) -> None:
+        said = self._dialect.encode_error(error)
+        await send_answer(send, said.status, said.headers + headers, said.body)
+
+
+class _Arrival(NamedTuple):
+    """A request as it came in, before anything is known of its body."""
+
+    scope: Scope
+    stream_id: str
+    headers: Headers
+    """Headers of ours for its answer."""
+    caller: Identity
+
+
+class _Route:
+    """One target, as the rest of the request needs it."""
+
+    def __init__(self, target: Target) -> None:
+        row = target.provider.row if target.provider else SIMULATOR
+        self._target = target
+        self.name = row.name
+        self.key_name = row.key_variable
+        self.profile: Profile = row.profile
+        self.model = target.upstream_model
+        self.simulated = target.provider is None
+        self.headers: Headers = ((b"x-thalweg-simulated", b"1"),) if self.simulated else ()
+
+    def request(self, dialect: Dialect, asked: WireRequest, *, stream: bool) -> UpstreamRequest:
+        """The request for this upstream, of the client's own dialect."""
+        provider = self._target.provider
+        base_path = provider.base_path if provider else b"/v1"
+        credential: Credential | None = provider.credential if provider else None
+        return UpstreamRequest(
+            origin=provider.origin if provider else _SIMULATED_ORIGIN,
+            method=b"POST",
+            target=dialect.request_target(base_path, self.model, stream=stream),
+            headers=_UPSTREAM_HEADERS[stream],
+            body=asked.edited(model=self.model, profile=self.profile, stream=stream),
+            credential=credential,
+            provider=self.name,
+        )
+
+
+def _upstream_headers(accept: bytes) -> Headers:
+    return (
+        (b"content-type", b"application/json"),
+        (b"accept", accept),
+        (b"user-agent", b"thalweg"),
+        (HOP, b"1"),
+    )
+
+
+_UPSTREAM_HEADERS = {True: _upstream_headers(b"text/event-stream"), False: _upstream_headers(b"application/json")}
+
+
+def _own_headers(scope: Scope, stream_id: str) -> Headers:
+    """The headers that every answer carries: the stream's name, and the ids that the client sent."""
+    name = stream_id.encode()
+    request_id, client_id = name, None
+    for key, value in scope["headers"]:
+        if key == b"x-request-id" and _is_id(value):
+            request_id = value
+        elif key == b"x-client-request-id" and _is_id(value):
+            client_id = value
+    own: Headers = ((b"x-thalweg-stream", name), (b"x-request-id", request_id))
+    return own if client_id is None else (*own, (b"x-client-request-id", client_id))
+
+
+def _is_id(value: bytes) -> bool:
+    return 0 < len(value) <= _MOST_ID_BYTES and value.isascii() and all(0x20 < byte < 0x7F for byte in value)

@@ -1,0 +1,34 @@
+"""`/streams/{id}`: stop a stream under way."""
+
+from __future__ import annotations
+
+import time
+
+from thalweg.server.auth import Identity
+from thalweg.server.house import House
+from thalweg.server.wire import Receive, Scope, Send, send_json
+
+
+class CancelStream:
+    """`DELETE /streams/{id}`: close the upstream, tell the client, and say what it came to."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer once the upstream connection is closed."""
+        caller: Identity = scope["thalweg.caller"]
+        asked_at = time.monotonic()
+        pump = self._house.live.cancel(scope["path_params"]["stream_id"], caller)
+        call = pump.call
+        closed_at = call.closed_at if call is not None and call.closed_at is not None else time.monotonic()
+        report = pump.exchange.report()
+        await send_json(
+            send,
+            200,
+            {
+                "upstream_closed_ms": round(max(closed_at - asked_at, 0.0) * 1000, 3),
+                "tokens": report.usage.output_tokens,
+                "source": report.usage_source,
+            },
+        )

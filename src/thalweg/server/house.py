@@ -1,0 +1,56 @@
+"""What every endpoint may use, put together once at start."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+
+import msgspec
+
+from thalweg.config import Settings
+from thalweg.dialects.base import Dialect
+from thalweg.ledger.entry import Store
+from thalweg.server.auth import Doorkeeper
+from thalweg.server.live import LiveStreams
+from thalweg.server.models import Directory
+from thalweg.upstream.base import Connector
+
+
+class House(msgspec.Struct, frozen=True, kw_only=True):
+    """The gateway's parts."""
+
+    settings: Settings
+    dialects: Mapping[str, Dialect]
+    doorkeeper: Doorkeeper
+    directory: Directory
+    connector: Connector
+    simulator: Connector
+    ledger: Store
+    live: LiveStreams
+
+
+class IdSource:
+    """Makes names of a time and 128 random bits.
+
+    The time comes first, because the ledger's index grows at its end for about half of what it costs in the middle.
+    Random bytes are asked for many at once: one ask costs more than the rest of an id.
+    """
+
+    def __init__(self) -> None:
+        self._pool = b""
+
+    def __call__(self) -> str:
+        """A new name."""
+        if not self._pool:
+            self._pool = secrets.token_bytes(4096)
+        name, self._pool = self._pool[:16], self._pool[16:]
+        return f"{unix_ms():012x}{name.hex()}"
+
+
+def unix_ms() -> int:
+    """The wall clock, for stamps only; durations come from the monotonic one."""
+    return time.time_ns() // 1_000_000
+
+
+new_stream_id = IdSource()

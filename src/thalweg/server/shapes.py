@@ -1,0 +1,74 @@
+"""Errors in the words of the dialect that a path belongs to, also where its endpoints do not exist yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from thalweg.canon.errors import GatewayError
+from thalweg.dialects.base import WireAnswer
+from thalweg.dialects.registry import DIALECTS
+
+_JSON = ((b"content-type", b"application/json"),)
+
+_ANTHROPIC_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    409: "conflict_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
+_GEMINI_STATUSES = {
+    400: "INVALID_ARGUMENT",
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED",
+    499: "CANCELLED",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+
+
+def _openai(error: GatewayError) -> WireAnswer:
+    return DIALECTS["openai-chat"].encode_error(error)
+
+
+def _anthropic(error: GatewayError) -> WireAnswer:
+    status = 529 if error.status == 503 else error.status
+    inner = {"type": _ANTHROPIC_TYPES.get(status, "api_error"), "message": error.message}
+    return _answer(status, {"type": "error", "error": inner})
+
+
+def _gemini(error: GatewayError) -> WireAnswer:
+    status = 400 if error.status == 413 else error.status
+    name = _GEMINI_STATUSES.get(status, "INTERNAL")
+    return _answer(status, {"error": {"code": status, "message": error.message, "status": name}})
+
+
+def _answer(status: int, body: Any) -> WireAnswer:
+    return WireAnswer(status, _JSON, msgspec.json.encode(body))
+
+
+_BEGINNINGS: tuple[tuple[str, Callable[[GatewayError], WireAnswer]], ...] = (
+    ("/anthropic/", _anthropic),
+    ("/v1/messages", _anthropic),
+    ("/v1beta/", _gemini),
+    ("/v1alpha/", _gemini),
+    ("/v1/models/", _openai),
+)
+
+
+def encode_error(path: str, error: GatewayError) -> WireAnswer:
+    """The error in the shape that this path's clients read."""
+    if ":" in path.rpartition("/")[2] or path.startswith("/v1beta"):
+        return _gemini(error)
+    return next((encode for start, encode in _BEGINNINGS if path.startswith(start)), _openai)(error)

@@ -1,0 +1,289 @@
+"""The simulator's HTTP face, behind `thalweg simulate`: a small server with its hand on the socket, so that a reset is
+a reset and a cut body is cut. In the gateway itself the simulator is played without it (`Play`).
+
+It speaks HTTP/1.1, writes every body chunked and one write for each step, and stops an answer as soon as its client is
+gone. It is no server for strangers: it has no timeouts, and takes any key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import struct
+import time
+from collections import deque
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import NamedTuple, cast
+
+import httptools
+
+from thalweg.canon.script import BreakOff, EndBody, RefuseConnection, SendBody, SendHead, Step
+from thalweg.dialects.registry import DIALECTS
+from thalweg.simulator.provider import Simulator
+from thalweg.upstream.base import UpstreamRequest
+from thalweg.upstream.played import Player
+
+MAX_BODY_BYTES = 64 * 1024 * 1024
+_MAX_WAITING = 16
+"""Requests that a client may send ahead of their answers."""
+_KEPT_CLOSES = 10_000
+_FLUSH_S = 0.005
+"""How often a connection that is to be broken off is looked at until its bytes have left."""
+
+
+class Play:
+    """Answers requests from the simulator; each gets the next seed, from 0. Fits `PlayedConnector`."""
+
+    def __init__(self, simulator: Simulator | None = None) -> None:
+        self._simulator = simulator or Simulator(DIALECTS)
+        self._seeds = itertools.count()
+
+    def __call__(self, request: UpstreamRequest) -> Iterator[Step]:
+        """The steps of the answer to a request that never leaves the process."""
+        return self.respond(request.method, request.target, request.body)
+
+    def respond(self, method: bytes, target: bytes, body: bytes) -> Iterator[Step]:
+        """The steps of the answer to any HTTP request."""
+        seed = next(self._seeds)
+        return self._simulator.respond(method, target, body, seed=seed, created=int(time.time()))
+
+
+class SimulatorServer:
+    """A listening simulator and what it has seen. Made by `serve_simulator`."""
+
+    def __init__(self, play: Play) -> None:
+        self.play = play
+        self.requests_seen = 0
+        """Requests that came in whole."""
+        self.bytes_sent = 0
+        """Bytes handed to the sockets, heads and chunk sizes included."""
+        self.closes_seen: deque[float] = deque(maxlen=_KEPT_CLOSES)
+        """`time.monotonic()` of each close that came from a client in the middle of an answer, the last ones."""
+        self._connections: set[_Connection] = set()
+        self._server: asyncio.Server | None = None
+
+    @property
+    def open_connections(self) -> int:
+        """Connections that are open now, with or without an answer under way."""
+        return len(self._connections)
+
+    @property
+    def open_answers(self) -> int:
+        """Answers under way, stalled ones included."""
+        return sum(connection.answering for connection in self._connections)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        assert self._server is not None, "made by serve_simulator"
+        return int(self._server.sockets[0].getsockname()[1])
+
+    async def listen(self, host: str, port: int) -> None:
+        """Begin to listen. Raises `OSError` when the address cannot be had."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Connection(self, self._connections), host, port)
+
+    async def close(self) -> None:
+        """Stop listening and drop every connection."""
+        if self._server is None:
+            return
+        self._server.close()
+        for connection in tuple(self._connections):
+            connection.drop()
+        await self._server.wait_closed()
+
+
+async def serve_simulator(host: str = "127.0.0.1", port: int = 0, *, play: Play | None = None) -> SimulatorServer:
+    """A server that listens; port 0 takes a free one. Raises `OSError` when the address cannot be had."""
+    server = SimulatorServer(play or Play())
+    await server.listen(host, port)
+    return server
+
+
+class _Asked(NamedTuple):
+    """A request that came in whole."""
+
+    method: bytes
+    target: bytes
+    body: bytes
+    keep_alive: bool
+
+
+class _Connection(asyncio.Protocol):
+    """One client's connection, and the stage of its answers. One request is answered after the other."""
+
+    def __init__(self, server: SimulatorServer, among: set[_Connection]) -> None:
+        # For the connection.
+        self._server = server
+        self._among = among
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpRequestParser(self)
+        self._writable = True
+        self._over = False
+        self._asked: deque[_Asked] = deque()
+        """Requests that wait for the answer before theirs."""
+        # For the request that is being read.
+        self._target = b""
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        # For the request that is being answered.
+        self._player: Player | None = None
+        self._keep = True
+
+    @property
+    def answering(self) -> bool:
+        """Whether an answer is under way."""
+        return self._player is not None
+
+    def drop(self) -> None:
+        """Close at once, with what is unsent."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports are no subclass of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
+        self._among.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._among.discard(self)
+        if self._player is not None:
+            self._player.stop()
+            self._player = None
+            self._server.closes_seen.append(time.monotonic())
+
+    def eof_received(self) -> bool:
+        """A client that will not write any more is gone: the transport is closed."""
+        return False
+
+    def pause_writing(self) -> None:
+        self._writable = False
+        if self._player is not None:
+            self._player.pause()
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        if self._player is not None:
+            self._player.resume()
+
+    def data_received(self, data: bytes) -> None:
+        if self._over:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.drop()
+
+    # What the parser calls.
+
+    def on_message_begin(self) -> None:
+        self._target, self._body, self._body_bytes = b"", [], 0
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"expect" and value.lower() == b"100-continue":
+            self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, data: bytes) -> None:
+        self._body.append(data)
+        self._body_bytes += len(data)
+        if self._body_bytes > MAX_BODY_BYTES:
+            self.drop()
+
+    def on_message_complete(self) -> None:
+        self._server.requests_seen += 1
+        method, keep = self._parser.get_method(), self._parser.should_keep_alive()
+        self._asked.append(_Asked(method, self._target, b"".join(self._body), keep))
+        if len(self._asked) > _MAX_WAITING:
+            self.drop()
+        elif self._player is None:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Answer the request that has waited longest."""
+        asked = self._asked.popleft()
+        self._keep = asked.keep_alive
+        self._player = Player(lambda: self._server.play.respond(asked.method, asked.target, asked.body), self)
+        if not self._writable:
+            self._player.pause()
+
+    # What the player calls.
+
+    def connect(self) -> None:
+        """Nothing is to be done: the client has been connected for long."""
+
+    def send_head(self, step: SendHead) -> None:
+        lines = [b"HTTP/1.1 %d %s" % (step.status, _reason(step.status))]
+        lines += [name + b": " + value for name, value in step.headers]
+        lines += [b"transfer-encoding: chunked", b"connection: keep-alive" if self._keep else b"connection: close"]
+        self._write(b"\r\n".join(lines) + b"\r\n\r\n")
+
+    def send_body(self, step: SendBody) -> None:
+        self._write(b"%x\r\n%b\r\n" % (len(step.data), step.data))
+
+    def end_body(self, _: EndBody) -> None:
+        self._write(b"0\r\n\r\n")
+        self._player = None
+        if not self._keep:
+            self._close()
+        elif self._asked:
+            self._begin()
+
+    def break_off(self, step: BreakOff) -> None:
+        self._end()
+        if self._transport is not None and self._transport.get_write_buffer_size():
+            self._loop.call_later(_FLUSH_S, self.break_off, step)
+        elif step.reset:
+            # What has just been written shall be there before the reset overtakes it.
+            self._loop.call_later(_FLUSH_S, self._reset)
+        else:
+            self._close()
+
+    def refuse_connection(self, _: RefuseConnection) -> None:
+        self._end()
+        self._reset()
+
+    def play_failed(self) -> None:
+        """The connection is reset by `abort`, which follows."""
+
+    def abort(self) -> None:
+        self._end()
+        self._reset()
+
+    def _end(self) -> None:
+        """Answer nothing more: whatever closes the connection from now on is not the client."""
+        if self._player is not None:
+            self._player.stop()
+        self._player = None
+        self._over = True
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._server.bytes_sent += len(data)
+            self._transport.write(data)
+
+    def _close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def _reset(self) -> None:
+        """Close with RST: a socket that must not linger throws away what is unsent and says so."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        linger = struct.pack("ii", 1, 0)
+        self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self._transport.abort()
+
+
+def _reason(status: int) -> bytes:
+    try:
+        return HTTPStatus(status).phrase.encode()
+    except ValueError:
+        return b"Overloaded" if status == 529 else b"Unknown"

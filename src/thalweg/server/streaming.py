@@ -1,0 +1,83 @@
+"""The client's side of a relay, in ASGI: an answer being sent, and the watch for the client's leaving.
+
+Any ASGI server will do. On uvicorn its own objects are used where they are there, because they save a task for each
+request and a coroutine for each chunk: `GuardedProtocol` puts itself into the scope for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from thalweg.canon.errors import TooLarge
+from thalweg.relay.exchange import Headers
+from thalweg.server.guard import GUARD, GuardedProtocol
+from thalweg.server.wire import Receive, Scope, Send
+
+
+class ClientGone(Exception):
+    """The client closed its connection before its request was whole: there is nobody to answer."""
+
+
+class AsgiClient:
+    """Sends one answer. Lives as long as the request."""
+
+    __slots__ = ("_cycle", "_guard", "_send")
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._send = send
+        self._guard: GuardedProtocol | None = scope.get("extensions", {}).get(GUARD)
+        cycle = getattr(send, "__self__", None)
+        self._cycle = cycle if self._guard is not None and isinstance(cycle, RequestResponseCycle) else None
+
+    async def send_head(self, status: int, headers: Headers) -> None:
+        """Send status and headers."""
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        if self._cycle is not None and not self._cycle.chunked_encoding:
+            self._cycle = None
+
+    def write_now(self, data: bytes) -> bool:
+        """Write one chunk straight to uvicorn's transport while it has room."""
+        cycle = self._cycle
+        if cycle is None or cycle.flow.write_paused or cycle.disconnected:
+            return False
+        cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        return True
+
+    async def send_body(self, data: bytes, *, more: bool) -> None:
+        """Send some of the body. The server's transport makes this wait while the client does not read."""
+        await self._send({"type": "http.response.body", "body": data, "more_body": more})
+
+    def watch(self, receive: Receive, left: Callable[[], None]) -> Callable[[], object]:
+        """Have `left` called as soon as the client leaves. Returns what ends the watch."""
+        if self._guard is not None:
+            return self._guard.tell_when_gone(left)
+        return asyncio.get_running_loop().create_task(_until_gone(receive, left)).cancel
+
+
+async def _until_gone(receive: Receive, left: Callable[[], None]) -> None:
+    """Wait for the server to say that the client is gone; it says so, too, when the answer is over."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    left()
+
+
+async def read_body(receive: Receive, *, most_bytes: int) -> bytes:
+    """The request's whole body. How long it may take is the guard's to say, in front of the server.
+
+    Raises `TooLarge` or `ClientGone`.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        pieces.append(message.get("body", b""))
+        size += len(pieces[-1])
+        if size > most_bytes:
+            raise TooLarge(f"The request's body is larger than {most_bytes} bytes.")
+        if not message.get("more_body", False):
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)

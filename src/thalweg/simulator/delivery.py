@@ -1,0 +1,67 @@
+"""Brings an answer's events to the wire: a stream of frames, or one whole body, as numbered steps."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from thalweg.canon.fold import Fold
+from thalweg.canon.script import EndBody, SendBody, SendHead, Step, Wait
+from thalweg.dialects.base import Dialect, WireAnswer
+from thalweg.simulator.performance import Beat, Order
+
+Headers = tuple[tuple[bytes, bytes], ...]
+
+WHOLE = sys.maxsize
+"""The number of every step of an answer that does not stream: each delta is in it, so a fault anywhere hits it."""
+
+
+class Sent(NamedTuple):
+    """One step and the number of the delta it brings; 0 before the first."""
+
+    number: int
+    step: Step
+
+
+def deliver_stream(dialect: Dialect, order: Order, beats: Iterable[Beat]) -> Iterator[Sent]:
+    """The head at once, then every frame in a write of its own."""
+    encoder = dialect.stream_encoder(
+        order.asked, response_id=order.response_id, model=order.asked.model, created=order.created
+    )
+    kind = (b"content-type", dialect.stream_content_type)
+    yield Sent(0, SendHead(200, (kind, (b"cache-control", b"no-cache"), _request_id(order))))
+    number = 0
+    for number, seconds, event in beats:
+        if seconds:
+            yield Sent(number, Wait(seconds))
+        for frame in encoder.encode([event]):
+            yield Sent(number, SendBody(frame))
+    yield Sent(number, EndBody())
+
+
+def deliver_whole(dialect: Dialect, order: Order, beats: Iterable[Beat]) -> Iterator[Sent]:
+    """Nothing while the answer is made, then all of it."""
+    gathered = Fold()
+    for _, seconds, event in beats:
+        gathered.feed([event])
+        # A step for each event, though most of them take no time: whoever plays a long answer can do other things.
+        yield Sent(WHOLE, Wait(seconds))
+    answer = gathered.response()
+    if answer.error is not None:
+        wire = dialect.encode_error(answer.error)
+    else:
+        wire = WireAnswer(200, ((b"content-type", b"application/json"),), dialect.encode_answer(answer))
+    for step in whole_answer(wire, _request_id(order)):
+        yield Sent(WHOLE, step)
+
+
+def whole_answer(wire: WireAnswer, *more: tuple[bytes, bytes]) -> Iterator[Step]:
+    """The steps of an answer that is already there."""
+    yield SendHead(wire.status, (*wire.headers, *more))
+    yield SendBody(wire.body)
+    yield EndBody()
+
+
+def _request_id(order: Order) -> tuple[bytes, bytes]:
+    return b"x-request-id", order.response_id.encode()

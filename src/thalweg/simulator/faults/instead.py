@@ -1,0 +1,68 @@
+"""Faults instead of an answer: no connection, no headers, or a status that says no."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from thalweg.canon.errors import UpstreamRefused
+from thalweg.canon.script import RefuseConnection, Stall, Step
+from thalweg.dialects.base import Dialect
+from thalweg.simulator.delivery import whole_answer
+
+Instead = Callable[[Dialect], Iterator[Step]]
+
+RETRY_AFTER_S = 1.0
+"""What the `-retry-after` variants ask for."""
+
+_KINDS = {
+    400: "invalid_request",
+    401: "auth",
+    402: "billing",
+    403: "permission",
+    404: "not_found",
+    408: "request_timeout",
+    409: "conflict",
+    413: "too_large",
+    429: "rate_limit",
+    500: "server",
+    502: "upstream_bad",
+    503: "overloaded",
+    504: "timeout",
+    529: "overloaded",
+}
+_WITH_RETRY_AFTER = (429, 503)
+
+
+def _refuse(_: Dialect) -> Iterator[Step]:
+    """The connection is closed before anything is said."""
+    yield RefuseConnection()
+
+
+def _hang(_: Dialect) -> Iterator[Step]:
+    """The request is taken and never answered."""
+    yield Stall()
+
+
+def _status(status: int, retry_after_s: float | None = None) -> Instead:
+    def refuse(dialect: Dialect) -> Iterator[Step]:
+        error = UpstreamRefused(
+            f"The simulated provider answers with status {status}, as it was asked to.",
+            upstream_status=status,
+            kind=_KINDS[status],
+            status=status,
+            retryable=status in (408, 409, 429) or status >= 500,
+        )
+        error.retry_after_s = retry_after_s
+        return whole_answer(dialect.encode_error(error))
+
+    refuse.__doc__ = f"Status {status}{' with retry-after' if retry_after_s is not None else ''} instead of an answer."
+    return refuse
+
+
+INSTEAD: dict[str, Instead] = {
+    "refuse": _refuse,
+    "hang": _hang,
+    **{f"http-{status}": _status(status) for status in _KINDS},
+    **{f"http-{status}-retry-after": _status(status, RETRY_AFTER_S) for status in _WITH_RETRY_AFTER},
+}
+"""By name."""

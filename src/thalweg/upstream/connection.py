@@ -1,0 +1,182 @@
+"""One connection to an upstream, as an asyncio protocol. Who may use it is the pool's to say; grammar is in `http1`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol, cast
+
+from thalweg.canon.errors import UpstreamBroke
+from thalweg.upstream.http1 import AnswerReader
+from thalweg.upstream.route import Route
+
+READ_BYTES = 64 * 1024
+
+# A TLS layer reads up to 64 KiB of records and may hold the beginning of one more (16 KiB and its overhead). What does
+# not fit into the buffer then waits inside the layer, where uvloop 0.23 drops it when the upstream closes: with 16,000
+# bytes of buffer the end of 33 of 600 answers was lost.
+TLS_READ_BYTES = READ_BYTES + 32 * 1024
+
+
+class ReceiveBuffer:
+    """The memory that all connections of a loop read into: it is used up before the loop reads again."""
+
+    __slots__ = ("plain", "tls")
+
+    def __init__(self) -> None:
+        self.tls = memoryview(bytearray(TLS_READ_BYTES))
+        self.plain = self.tls[:READ_BYTES]
+
+
+class ConnectionUser(Protocol):
+    """Who is being answered. Exactly one of these is called, once, unless the connection is aborted before."""
+
+    def answered(self, connection: Connection, *, reusable: bool) -> None:
+        """The answer is whole, and the connection is the user's to give back or to abort."""
+
+    def answer_broke(self, error: UpstreamBroke) -> None:
+        """There will be no whole answer."""
+
+    def connection_died(self, error: UpstreamBroke) -> None:
+        """The connection was lost before the first byte of an answer."""
+
+    def abort(self) -> None:
+        """A listener raised: stop everything."""
+
+
+class ConnectionOwner(Protocol):
+    """Who counts the connection."""
+
+    def lost(self, connection: Connection) -> None:
+        """The transport is closed for good."""
+
+
+class _LimitedTransport(Protocol):
+    def set_read_buffer_limits(self, high: int, low: int) -> None: ...
+
+
+class Connection(asyncio.BufferedProtocol):
+    """Sends one request at a time and has its answer read.
+
+    A connection that hears anything while nobody uses it closes itself.
+    """
+
+    def __init__(self, route: Route, buffer: ReceiveBuffer) -> None:
+        self.route = route
+        self.owner: ConnectionOwner | None = None
+        self.closed = False
+        """Of no use any more; the transport may still be closing."""
+        self.lost = False
+        self._buffers = buffer
+        self._buffer = buffer.plain
+        self._transport: asyncio.Transport | None = None
+        self._paused = False
+        # For one answer.
+        self._reader: AnswerReader | None = None
+        self._user: ConnectionUser | None = None
+
+    # What its user calls.
+
+    def send(self, request: tuple[bytes, bytes], reader: AnswerReader, user: ConnectionUser) -> None:
+        """Send head and body, and have the answer read by `reader` and its end told to `user`."""
+        if self._transport is None:
+            raise RuntimeError("a connection is used after it is made")
+        self._reader = reader
+        self._user = user
+        self._transport.writelines(request)
+
+    def pause_reading(self) -> None:
+        """Stop reading. What was already read is still delivered: at most one buffer."""
+        if self._transport is not None and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if self._transport is not None and self._paused:
+            self._paused = False
+            self._transport.resume_reading()
+
+    def abort(self) -> None:
+        """Close now, in whatever state. Nobody is told but the owner, once the transport is gone."""
+        self.closed = True
+        self._forget_user()
+        if self._transport is not None:
+            self._transport.abort()
+
+    # What the loop calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport, and read in the way it needs."""
+        self._transport = cast(asyncio.Transport, transport)
+        if transport.get_extra_info("ssl_object") is not None:
+            self._buffer = self._buffers.tls
+            _hold_back_end_of_file(cast(_LimitedTransport, transport))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """The buffer that all connections share."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Have the bytes read. This is the hot path."""
+        reader = self._reader
+        if reader is None:
+            self.abort()
+            return
+        try:
+            reader.feed(self._buffer[:nbytes])
+        except BaseException:
+            self._stop_user()
+            raise
+        if reader.over:
+            self._settle()
+
+    def eof_received(self) -> None:
+        """The upstream sends no more; the transport closes itself after this."""
+        if self._reader is not None:
+            died = not self._reader.begun
+            self._reader.end_of_file()
+            self._settle(died=died)
+        self.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The transport is gone, whoever closed it."""
+        self.closed = True
+        self.lost = True
+        try:
+            if self._reader is not None:
+                died = not self._reader.begun
+                self._reader.break_off(exc)
+                self._settle(died=died)
+        finally:
+            if self.owner is not None:
+                self.owner.lost(self)
+
+    def _settle(self, *, died: bool = False) -> None:
+        reader, user = self._reader, self._user
+        if reader is None or user is None:
+            return
+        sent = self._transport is not None and self._transport.get_write_buffer_size() == 0
+        self._forget_user()
+        self.resume_reading()
+        if reader.error is None:
+            user.answered(self, reusable=reader.reusable and sent and not self.closed)
+        elif died:
+            user.connection_died(reader.error)
+        else:
+            user.answer_broke(reader.error)
+
+    def _stop_user(self) -> None:
+        if self._user is not None:
+            self._user.abort()
+
+    def _forget_user(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+        self._reader = None
+        self._user = None
+
+
+def _hold_back_end_of_file(transport: _LimitedTransport) -> None:
+    # The TLS layers of asyncio and uvloop drop what they have not yet delivered when they see the upstream close. With
+    # these limits they do not read on, and so do not see it, while anything is undelivered (paused, or a full buffer).
+    transport.set_read_buffer_limits(high=1, low=0)
