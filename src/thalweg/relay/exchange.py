@@ -137,7 +137,7 @@ class Exchange:
         self._relayer: Relayer | None = None
         self._pass_on: Callable[[bytes], bool] | None = None
         self._stream: StreamDecoder | None = None
-        self._fold = Fold()
+        self._fold: Fold | None = None
         self._body: Callable[[bytes, float], None] = self._keep
         self._end: Callable[[float], None] = self._whole_ended
 
@@ -192,7 +192,7 @@ class Exchange:
             self.watch = self._relayer.watch
             self._body, self._end = self._relay, self._relay_ended
         else:
-            self._stream = self.plan.upstream.stream_decoder()
+            self._stream, self._fold = self.plan.upstream.stream_decoder(), Fold()
             self._body, self._end = self._gather, self._gather_ended
 
     def body_received(self, data: bytes, now: float) -> None:
@@ -327,6 +327,7 @@ class Exchange:
 
     def _gather(self, data: bytes, now: float) -> None:
         assert self._stream is not None
+        assert self._fold is not None
         self._kept_bytes += len(data)
         if self._too_much(now):
             return
@@ -336,6 +337,7 @@ class Exchange:
 
     def _gather_ended(self, now: float) -> None:
         assert self._stream is not None
+        assert self._fold is not None
         self._fold.feed(self._stream.feed(self._decoder.end()))
         self._fold.feed(self._stream.end())
         answer = self._fold.response()

@@ -7,7 +7,6 @@ route says in the table below who may call it; there is no way to add one that d
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from typing import Literal
 
@@ -27,8 +26,8 @@ from thalweg.server.house import House, new_stream_id
 from thalweg.server.live import LiveStreams
 from thalweg.server.models import Directory
 from thalweg.server.shapes import encode_error
+from thalweg.server.simulated import Play
 from thalweg.server.wire import App, Receive, Scope, Send, send_answer
-from thalweg.simulator.provider import Simulator
 from thalweg.upstream.base import Connector
 from thalweg.upstream.connector import HttpConnector
 from thalweg.upstream.played import PlayedConnector
@@ -145,9 +144,7 @@ def make_connector(settings: Settings) -> HttpConnector:
 
 def make_simulator() -> Connector:
     """The simulator as an upstream in this process."""
-    simulator = Simulator(DIALECTS)
-    dialect = DIALECTS["openai-chat"].name
-    return PlayedConnector(lambda request: simulator.answer(dialect, request.body, seed=0, created=int(time.time())))
+    return PlayedConnector(Play())
 
 
 def make_gateway(settings: Settings, *, ledger: Store, connector: Connector, simulator: Connector) -> Gateway:

@@ -20,6 +20,9 @@ from thalweg.simulator.pictures import describe
 from thalweg.simulator.tokens import split
 from thalweg.simulator.turn import Turn
 
+_QUOTED_CHARS = 2_000
+"""The longest prompt that is repeated whole."""
+
 _SLOW_S = 12
 """How long `slow` speaks; ten seconds are promised."""
 
@@ -148,13 +151,20 @@ def _reply(scene: Scene) -> str:
 
 
 def _words(scene: Scene) -> str:
-    """The whole prompt in a frame that differs from choice to choice."""
+    """The prompt in a frame that differs from choice to choice."""
     turn = scene.turn
     at = (scene.rng.randrange(len(_OPENINGS)) + scene.choice) % len(_OPENINGS)
     again = f"({scene.choice + 1}) " if scene.choice else ""
-    quoted = [] if turn.results and not turn.prompt else [_OPENINGS[at] + turn.prompt]
+    quoted = [] if turn.results and not turn.prompt else [_OPENINGS[at] + _quoted(turn.prompt)]
     told = [f"The tool answered: {_result_text(result)}" for result in turn.results]
     return again + "\n\n".join([*quoted, *told, *map(describe, turn.media), _CLOSINGS[at]])
+
+
+def _quoted(prompt: str) -> str:
+    """The prompt as it is, or both ends of one that nobody wants to wait for."""
+    if len(prompt) <= _QUOTED_CHARS:
+        return prompt
+    return f"{prompt[: _QUOTED_CHARS - 500]} […] {prompt[-500:]}"
 
 
 def _result_text(result: ToolResult) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NoReturn, Protocol
 
 import httptools
@@ -56,7 +57,7 @@ def encode_request(request: UpstreamRequest, *, proxy_headers: bytes | None = No
     _check_request_line(request.method, request.target)
     target = request.target if proxy_headers is None else b"http://" + authority(request.origin) + request.target
     lines = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, target, _host_header(request.origin))]
-    lines += [_field(name, value) for name, value in request.headers]
+    lines.append(_fields(request.headers))
     lines.append(b"accept-encoding: identity\r\n")
     if request.body or request.method in _METHODS_WITH_BODY:
         lines.append(b"content-length: %d\r\n" % len(request.body))
@@ -85,6 +86,12 @@ def _host_header(origin: Origin) -> bytes:
     full = authority(origin)
     default = origin.port == DEFAULT_PORTS[origin.scheme]
     return full.rpartition(b":")[0] if default else full
+
+
+@lru_cache(maxsize=64)
+def _fields(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """The lines of the caller's headers; nearly every request has the same, and none of them is a secret."""
+    return b"".join([_field(name, value) for name, value in headers])
 
 
 def _field(name: bytes, value: bytes) -> bytes:
