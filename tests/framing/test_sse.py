@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 from collections.abc import Iterable, Iterator
@@ -40,7 +41,7 @@ def decode(pieces: Iterable[bytes], **options: int) -> list[Frame]:
 
 def cut(body: bytes, *places: int) -> list[bytes]:
     edges = [0, *sorted(places), len(body)]
-    return [body[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [body[a:b] for a, b in itertools.pairwise(edges)]
 
 
 def every_cut(body: bytes, draw: random.Random) -> Iterator[list[bytes]]:
@@ -197,7 +198,10 @@ def test_an_oversize_frame_is_dropped_and_the_next_one_read_at_every_cut(
     for middle in (b"x" * 80, b"x" * 40 + line + b"x" * 40, (b"x" * 3 + line) * 20 + b"x", b"x" + line + b"x" * 90):
         body = b"data: a" + line * 2 + b"data: " + middle + line * 2 + b"data: b" + line * 2
         expected = [d(b"a"), Said(None, dropped=True), d(b"b")]
-        for pieces in [*every_cut(body, seeded_random), *([body[i : i + n] for i in range(0, len(body), n)] for n in range(1, 40))]:
+        for pieces in [
+            *every_cut(body, seeded_random),
+            *([body[i : i + n] for i in range(0, len(body), n)] for n in range(1, 40)),
+        ]:
             frames = decode(pieces, max_frame_bytes=BOUND)
             assert said(frames) == expected, pieces
             dropped = sum(frame.dropped_bytes for frame in frames)
@@ -311,7 +315,7 @@ def test_a_frame_of_a_mebibyte_in_small_pieces_moves_the_mark_with_every_byte(en
 
 def test_a_frame_is_written_with_lf_and_one_space() -> None:
     assert encode_frame(b"a") == b"data: a\n\n"
-    assert encode_frame(b"a", event=b"e", id=b"1", retry_ms=5) == b"event: e\nid: 1\nretry: 5\ndata: a\n\n"
+    assert encode_frame(b"a", event=b"e", event_id=b"1", retry_ms=5) == b"event: e\nid: 1\nretry: 5\ndata: a\n\n"
 
 
 @pytest.mark.parametrize("data", [b"a\nb", b"a\r\nb", b"a\rb"])
@@ -324,12 +328,12 @@ def test_line_ends_elsewhere_are_refused(value: bytes) -> None:
     with pytest.raises(ValueError, match="event may not hold"):
         encode_frame(b"", event=value)
     with pytest.raises(ValueError, match="id may not hold"):
-        encode_frame(b"", id=value)
+        encode_frame(b"", event_id=value)
 
 
 def test_a_nul_in_an_id_is_refused() -> None:
     with pytest.raises(ValueError, match="NUL"):
-        encode_frame(b"", id=b"a\0")
+        encode_frame(b"", event_id=b"a\0")
 
 
 @pytest.mark.parametrize("retry", [-1, 1.5, True, "1"])
@@ -341,7 +345,21 @@ def test_retry_is_a_natural_number(retry: object) -> None:
 # Properties.
 
 ALPHABET = st.sampled_from(
-    [b"\n", b"\n\n", b"\r", b"\r\n", b"data: ", b"data:", b"data", b"event: e", b"id: 1", b": c", b"\xef\xbb\xbf", b"x", b" "]
+    [
+        b"\n",
+        b"\n\n",
+        b"\r",
+        b"\r\n",
+        b"data: ",
+        b"data:",
+        b"data",
+        b"event: e",
+        b"id: 1",
+        b": c",
+        b"\xef\xbb\xbf",
+        b"x",
+        b" ",
+    ]
 )
 STREAMS = st.one_of(st.lists(ALPHABET, max_size=24).map(b"".join), st.binary(max_size=60))
 
@@ -388,7 +406,7 @@ ONE_LINE = st.binary(max_size=20).filter(lambda value: not LINE_END.search(value
 @given(data=st.binary(max_size=60), event=ONE_LINE, id_=st.none() | ONE_LINE.filter(lambda value: b"\0" not in value))
 def test_what_is_written_is_read_back(data: bytes, event: bytes, id_: bytes | None) -> None:
     """Line ends in the payload come back as LF: the format cannot say which they were."""
-    (frame,) = decode([encode_frame(data, event=event, id=id_)])
+    (frame,) = decode([encode_frame(data, event=event, event_id=id_)])
     assert frame.data == LINE_END.sub(b"\n", data)
     assert frame.event == event
     assert frame.fields == (() if id_ is None else ((b"id", id_),))

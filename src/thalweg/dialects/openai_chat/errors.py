@@ -10,6 +10,7 @@ import msgspec
 from thalweg.canon.errors import GatewayError, UpstreamError, UpstreamFailed, UpstreamRefused
 from thalweg.canon.scrub import scrub
 from thalweg.dialects.base import WireAnswer
+from thalweg.dialects.openai_chat.wire import arguments_of
 
 _JSON = (b"content-type", b"application/json")
 _NO_RETRY = (b"x-should-retry", b"false")
@@ -169,7 +170,7 @@ def _from_flat(tree: dict[str, Any]) -> _Said | None:
 def _from_detail(tree: dict[str, Any]) -> _Said | None:
     found = tree.get("detail")
     if isinstance(found, list):
-        found = msgspec.json.encode(found).decode()
+        found = arguments_of(found)
     return _said({}, found) if isinstance(found, str) and found else None
 
 

@@ -217,7 +217,7 @@ class ChatRelayer:
             edited = self._mended(payload, chunk)
             if chunk.choices is None:
                 self._note("usage-chunk")
-                draft = Draft(edited or payload, chunk)
+                draft = _draft(edited or payload, chunk)
                 draft.top["choices"] = []
                 edited = draft.payload()
             if edited is not None:
@@ -232,7 +232,7 @@ class ChatRelayer:
         withheld = bool(chunk.choices) and is_usage(chunk.usage)
         if not withheld and (not self._mends or is_sound(chunk, self._memory)):
             return None
-        draft = Draft(payload, chunk)
+        draft = _draft(payload, chunk)
         changed = [name for name, mend in self._mends if mend(draft, self._memory)]
         for name in changed:
             self._note(name)
@@ -251,6 +251,14 @@ class ChatRelayer:
         return True
 
 
+def _draft(payload: bytes, chunk: Chunk) -> Draft:
+    try:
+        return Draft(payload, chunk)
+    except RecursionError as error:
+        # It passed when it was read, from a place nearer to the limit's beginning.
+        raise BadFrame("sent a frame that is nested too deeply") from error
+
+
 def _observe_delta(watch: Watch, delta: Delta) -> None:
     content = delta.content
     if content:
@@ -263,5 +271,8 @@ def _observe_delta(watch: Watch, delta: Delta) -> None:
     for piece in delta.tool_calls or ():
         arguments = piece.function.arguments if piece.function else None
         watch.saw_text(arguments if isinstance(arguments, str) else "")
-    if delta.function_call is not None or delta.audio:
+    legacy = delta.function_call
+    if legacy is not None and (legacy.name or legacy.arguments):
+        watch.saw_text(legacy.arguments if isinstance(legacy.arguments, str) else "")
+    if delta.audio and (not isinstance(delta.audio, dict) or any(delta.audio.values())):
         watch.content_seen = True

@@ -15,7 +15,15 @@ from msgspec import Raw
 
 from thalweg.dialects.openai_chat.calls import CallBook, CallSlot, custom_of, name_of
 from thalweg.dialects.openai_chat.tables import CHUNK_OBJECT
-from thalweg.dialects.openai_chat.wire import Chunk, ChunkChoice, FunctionPiece, ToolPiece, reasoning_of, text_of
+from thalweg.dialects.openai_chat.wire import (
+    Chunk,
+    ChunkChoice,
+    FunctionPiece,
+    ToolPiece,
+    arguments_of,
+    reasoning_of,
+    text_of,
+)
 
 _object = msgspec.json.Decoder(dict[str, Raw]).decode
 _array = msgspec.json.Decoder(list[Raw]).decode
@@ -114,7 +122,7 @@ def _mend_delta(draft: Draft, _: Memory) -> bool:
     for tree, choice in zip(draft.choices, draft.chunk.choices or (), strict=True):
         if choice.delta is None:
             mended = True
-        if not isinstance(choice.index, int):
+        if type(choice.index) is not int:
             tree["index"] = 0
             mended = True
     return mended
@@ -206,8 +214,7 @@ def _mend_function(tree: Tree, piece: ToolPiece, slot: CallSlot, seen: ChoiceMem
     elif name_of(piece):
         seen.named.add(slot)
     if not isinstance(said.arguments, str) and (first or "arguments" in function):
-        arguments = msgspec.json.encode(said.arguments).decode() if said.arguments is not None else ""
-        function["arguments"] = arguments
+        function["arguments"] = arguments_of(said.arguments)
         mended = True
     if mended:
         tree["function"] = function

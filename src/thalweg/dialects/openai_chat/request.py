@@ -313,7 +313,8 @@ class _Reader:
             system=system,
             stream=bool(body.stream),
             tools=self._tools(),
-            tool_choice=_tool_choice(body.tool_choice if body.tool_choice is not None else body.function_call),
+            tool_choice=_tool_choice(body.tool_choice, "tool_choice")
+            or _tool_choice(body.function_call, "function_call"),
             parallel_tool_calls=body.parallel_tool_calls,
             sampling=self._sampling(),
             reasoning=self._reasoning(),
@@ -543,25 +544,25 @@ def _function_tool(function: FunctionTool) -> Tool:
     )
 
 
-def _tool_choice(value: str | dict[str, Any] | None) -> ToolChoice | None:
+def _tool_choice(value: str | dict[str, Any] | None, field: str) -> ToolChoice | None:
     if value is None:
         return None
     if isinstance(value, str):
         if value not in ("auto", "none", "required"):
-            raise InvalidRequest(f"Invalid value for 'tool_choice': {value!r}.", param="tool_choice")
+            raise InvalidRequest(f"Invalid value for '{field}': {value!r}.", param=field)
         mode: Any = value
         return ToolChoice(mode=mode)
     if value.get("type") == "allowed_tools" and isinstance(value.get("allowed_tools"), dict):
         allowed = value["allowed_tools"]
         tools = allowed.get("tools")
         if not isinstance(tools, list):
-            param = "tool_choice.allowed_tools.tools"
+            param = f"{field}.allowed_tools.tools"
             raise InvalidRequest(f"Invalid value for '{param}': expected an array.", param=param)
         mode = "required" if allowed.get("mode") == "required" else "auto"
         return ToolChoice(mode=mode, names=tuple(filter(None, map(_named, tools))))
     name = _named(value)
     if name is None:
-        raise InvalidRequest("Invalid value for 'tool_choice': it names no tool.", param="tool_choice")
+        raise InvalidRequest(f"Invalid value for '{field}': it names no tool.", param=field)
     return ToolChoice(mode="required", names=(name,))
 
 

@@ -172,10 +172,13 @@ def reasoning_of(delta: Delta | Message) -> str:
 
 
 def arguments_of(value: Any) -> str:
-    """A call's arguments as text; some send an object, some null."""
+    """A call's arguments as text; some send an object, some null. What nests too deeply to be written is nothing."""
     if isinstance(value, str):
         return value
-    return "" if value is None else msgspec.json.encode(value).decode()
+    try:
+        return "" if value is None else msgspec.json.encode(value).decode()
+    except RecursionError:
+        return ""
 
 
 def _detail_text(detail: Any) -> str:

@@ -1,0 +1,626 @@
+"""One dialect through: each repair row alone, the frames that no row touches, withheld usage, ends, and the watch."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.dialects.openai_chat.streams import (
+    CHAT,
+    DONE,
+    HEAD,
+    call,
+    check_watch,
+    chunk,
+    cuts_of,
+    decode,
+    frame,
+    read_strictly,
+    relay,
+    stream,
+    usage_chunk,
+)
+from thalweg.canon.errors import UpstreamBroke, UpstreamFailed
+from thalweg.dialects.base import Watch
+from thalweg.dialects.openai_chat.relayer import ChatRelayer
+from thalweg.dialects.openai_chat.repairs import ROWS
+from thalweg.framing.sse import SseDecoder
+from thalweg.profiles.base import Profile
+from thalweg.profiles.providers import CHAT_REPAIRS, COMPATIBLE
+
+OPENING = chunk({"role": "assistant", "content": ""})
+COUNTS = {"prompt_tokens": 3, "completion_tokens": 5}
+
+
+def without(value: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: inner for name, inner in value.items() if name not in names}
+
+
+def only(*rows: str) -> Profile:
+    return Profile(repairs=frozenset(rows))
+
+
+def good(*more: dict[str, Any]) -> list[dict[str, Any]]:
+    return [OPENING, chunk({"content": "a"}), *more, chunk({"content": ""}, finish="stop")]
+
+
+# Rows.
+
+Change = tuple[dict[str, Any], dict[str, Any]]
+
+EDITS: dict[str, list[Change]] = {
+    "envelope": [
+        (without(chunk({"content": "b"}), "id"), chunk({"content": "b"})),
+        (without(chunk({"content": "b"}), "model"), chunk({"content": "b"})),
+        (without(chunk({"content": "b"}), "created"), chunk({"content": "b"})),
+        (chunk({"content": "b"}, id=None), chunk({"content": "b"})),
+        (chunk({"content": "b"}, id=7, model=[], created="now"), chunk({"content": "b"})),
+        (chunk({"content": "b"}, created=1.5), chunk({"content": "b"})),
+        (chunk({"content": "b"}, created=True), chunk({"content": "b"})),
+    ],
+    "object": [
+        (without(chunk({"content": "b"}), "object"), chunk({"content": "b"})),
+        (chunk({"content": "b"}, object=""), chunk({"content": "b"})),
+        (chunk({"content": "b"}, object="chat.completion.done"), chunk({"content": "b"})),
+        (chunk({"content": "b"}, object=None), chunk({"content": "b"})),
+    ],
+    "delta": [
+        (
+            HEAD | {"choices": [{"index": 0, "finish_reason": None}]},
+            HEAD | {"choices": [{"index": 0, "finish_reason": None, "delta": {}}]},
+        ),
+        (chunk() | {"choices": [{"index": 0, "delta": None}]}, HEAD | {"choices": [{"index": 0, "delta": {}}]}),
+        (
+            HEAD | {"choices": [{"delta": {"content": "b"}}]},
+            HEAD | {"choices": [{"delta": {"content": "b"}, "index": 0}]},
+        ),
+    ],
+    "content": [
+        (chunk({"reasoning_content": "r"}), chunk({"reasoning_content": "r", "content": ""})),
+        (chunk({"content": None, "reasoning_content": "r"}), chunk({"content": "", "reasoning_content": "r"})),
+        (chunk({}), chunk({"content": ""})),
+        (chunk({"content": 5}), chunk({"content": ""})),
+    ],
+    "content-parts": [
+        (
+            chunk({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "r"}]}]}),
+            chunk({"content": "", "reasoning_content": "r"}),
+        ),
+        (chunk({"content": [{"type": "text", "text": "b"}]}), chunk({"content": "b"})),
+        (chunk({"content": []}), chunk({"content": ""})),
+    ],
+    "role": [
+        (chunk({"role": "assistant", "content": "b"}), chunk({"content": "b"})),
+        (chunk({"content": "b", "role": ""}), chunk({"content": "b"})),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("row", "came", "left"),
+    [(row, came, left) for row, changes in EDITS.items() for came, left in changes],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_row_mends_what_it_names_and_nothing_when_it_is_off(
+    row: str, came: dict[str, Any], left: dict[str, Any]
+) -> None:
+    rows = only(row) if row not in ("object", "envelope") else COMPATIBLE
+    relayed = relay(stream(*good(came)), profile=rows)
+    assert [json.loads(one[6:]) for one in relayed.frames[2:-2]] == [left]
+    assert relayed.watch.repaired == {row: 1}
+    assert relayed.frames[:2] + relayed.frames[-2:] == [frame(value) for value in good()] + [DONE] or row == "content"
+    off = relay(stream(*good(came)), profile=Profile(repairs=CHAT_REPAIRS - {row}))
+    assert row not in off.watch.repaired
+    assert relay(stream(*good(came)), raw=True).body == stream(*good(came))
+
+
+CALL_CHANGES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
+    "good ones stay": (
+        [
+            call(0, id="c1", type="function", name="f", arguments=""),
+            call(0, arguments="{}"),
+            call(1, id="c2", type="function", name="g", arguments="{}"),
+        ],
+        [
+            call(0, id="c1", type="function", name="f", arguments=""),
+            call(0, arguments="{}"),
+            call(1, id="c2", type="function", name="g", arguments="{}"),
+        ],
+    ),
+    "an index is missing": (
+        [
+            call(None, id="c1", type="function", name="f", arguments="{}"),
+            call(None, id="c2", type="function", name="g", arguments="{}"),
+        ],
+        [
+            call(0, id="c1", type="function", name="f", arguments="{}"),
+            call(1, id="c2", type="function", name="g", arguments="{}"),
+        ],
+    ),
+    "indexes with gaps": (
+        [
+            call(1, id="c1", type="function", name="f", arguments="{}"),
+            call(5, id="c2", type="function", name="g", arguments="{}"),
+        ],
+        [
+            call(0, id="c1", type="function", name="f", arguments="{}"),
+            call(1, id="c2", type="function", name="g", arguments="{}"),
+        ],
+    ),
+    "one index for two": (
+        [
+            call(0, id="c1", type="function", name="f", arguments="{}"),
+            call(0, id="c2", type="function", name="g", arguments="{}"),
+        ],
+        [
+            call(0, id="c1", type="function", name="f", arguments="{}"),
+            call(1, id="c2", type="function", name="g", arguments="{}"),
+        ],
+    ),
+    "name and id repeated": (
+        [
+            call(0, id="c1", type="function", name="f", arguments="{"),
+            call(0, id="c1", type="function", name="f", arguments="}"),
+        ],
+        [call(0, id="c1", type="function", name="f", arguments="{"), call(0, type="function", arguments="}")],
+    ),
+    "an empty name later, an empty id is harmless": (
+        [call(0, id="c1", type="function", name="f", arguments="{"), call(0, id="", name="", arguments="}")],
+        [call(0, id="c1", type="function", name="f", arguments="{"), call(0, id="", arguments="}")],
+    ),
+    "no type": (
+        [call(0, id="c1", name="f", arguments="{}")],
+        [call(0, id="c1", name="f", arguments="{}", type="function")],
+    ),
+    "arguments as an object": (
+        [call(0, id="c1", type="function", name="f", arguments={"a": 1})],
+        [call(0, id="c1", type="function", name="f", arguments='{"a":1}')],
+    ),
+    "arguments null or absent at first": (
+        [call(0, id="c1", type="function", name="f", arguments=None), call(1, id="c2", type="function", name="g")],
+        [
+            call(0, id="c1", type="function", name="f", arguments=""),
+            call(1, id="c2", type="function", name="g", arguments=""),
+        ],
+    ),
+    "no function later": (
+        [call(0, id="c1", type="function", name="f", arguments="{}"), call(0)],
+        [call(0, id="c1", type="function", name="f", arguments="{}"), {"tool_calls": [{"index": 0, "function": {}}]}],
+    ),
+    "an empty list": ([{"tool_calls": []}], [{}]),
+    "null is left alone": ([{"tool_calls": None}], [{"tool_calls": None}]),
+}
+
+
+@pytest.mark.parametrize("case", CALL_CHANGES)
+def test_the_row_for_calls(case: str) -> None:
+    came, left = CALL_CHANGES[case]
+    relayed = relay(stream(*good(*map(chunk, came))), profile=only("tool-calls"))
+    assert [json.loads(one[6:])["choices"][0]["delta"] for one in relayed.frames[2:-2]] == left
+    changed = sum(a != b for a, b in zip(came, left, strict=True))
+    assert relayed.watch.repaired == ({"tool-calls": changed} if changed else {})
+
+
+def test_a_custom_tools_call_keeps_its_own_fields() -> None:
+    piece = {"index": 0, "id": "c1", "type": "custom", "custom": {"name": "math", "input": "4"}}
+    body = stream(
+        *good(
+            chunk({"content": "", "tool_calls": [piece]}),
+            chunk({"content": "", "tool_calls": [{"index": 0, "custom": {"input": "2"}}]}),
+        )
+    )
+    relayed = relay(body)
+    assert relayed.body == body
+    (made,) = read_strictly(relayed.body).choices[0].calls
+    assert (made.id, made.type, made.name, made.arguments) == ("c1", "custom", "math", "42")
+
+
+def test_a_chunk_that_says_nothing_is_left_out() -> None:
+    azure = HEAD | {"id": "", "object": "", "created": 0, "model": "", "choices": [], "prompt_filter_results": []}
+    body = frame(azure) + stream(*good())
+    assert relay(body).body == stream(*good())
+    assert relay(body).watch.repaired == {"empty-choices": 1}
+    assert relay(body, profile=only()).body == body
+    assert relay(stream(*good({}))).body == stream(*good())
+
+
+def test_moderation_passes() -> None:
+    body = stream(*good(HEAD | {"choices": [], "usage": None, "moderation": {}}))
+    assert relay(body).body == body
+
+
+FRAMINGS: dict[str, bytes] = {
+    "CRLF": stream(*good()).replace(b"\n", b"\r\n"),
+    "CR": stream(*good()).replace(b"\n", b"\r"),
+    "no space": stream(*good()).replace(b"data: ", b"data:"),
+    "comments glued to frames": stream(*good()).replace(b"data: ", b": hi\ndata: "),
+    "comments and empty frames between": stream(*good()).replace(
+        b"data: ", b": hi\n\ndata:\n\n\n\nevent: ping\n\ndata: "
+    ),
+    "event, id and retry lines": stream(*good()).replace(b"data: ", b"event: message\nid: 1\nretry: 3\ndata: "),
+    "a BOM": b"\xef\xbb\xbf" + stream(*good()),
+    "an unclosed end": stream(*good())[:-2],
+    "one newline": stream(*good()).replace(b"\n\n", b"\n") + b"\n",
+    "one newline and no end": stream(*good()).replace(b"\n\n", b"\n"),
+    "no end mark": stream(*good(), done=False),
+    "no end mark, unclosed": stream(*good(), done=False)[:-2],
+    "more after the end mark": stream(*good())[:-2] + b" bye\n\n",
+}
+
+
+@pytest.mark.parametrize("case", FRAMINGS)
+def test_framing_becomes_the_one_that_everybody_reads(case: str) -> None:
+    body = FRAMINGS[case]
+    for size in (len(body), 1, 5):
+        assert relay(cuts_of(body, size)).body == stream(*good())
+    needed = {"one newline": "one-newline", "one newline and no end": "one-newline", "no end mark": None}.get(
+        case, "framing"
+    )
+    assert set(relay(body).watch.repaired) == ({needed} if needed else set())
+
+
+@pytest.mark.parametrize("case", FRAMINGS)
+def test_raw_leaves_framing_as_it_is(case: str) -> None:
+    body = FRAMINGS[case]
+    for size in (len(body), 1, 5):
+        relayed = relay(cuts_of(body, size), raw=True)
+        assert relayed.watch.complete
+        # After the end mark's CR nothing is waited for.
+        assert relayed.body in (body, body.removesuffix(b"\r\n") + b"\r")
+
+
+def test_a_chunk_on_many_lines_becomes_one_line_also_where_it_needs_mending() -> None:
+    def pretty(value: dict[str, Any]) -> bytes:
+        return b"".join(b"data: " + line + b"\n" for line in json.dumps(value, indent=2).encode().split(b"\n")) + b"\n"
+
+    body = (
+        b"".join(
+            map(pretty, [OPENING, without(chunk({"content": "a\n"}), "object"), chunk({"content": ""}, finish="stop")])
+        )
+        + DONE
+    )
+    relayed = relay(body)
+    read = read_strictly(relayed.body)
+    assert read.choices[0].text == "a\n"
+    assert read.done
+    assert relay(body, raw=True).body == body
+
+
+def test_values_that_no_row_touches_keep_their_bytes_and_places() -> None:
+    odd = b'data: {"zz":1.10e1,  "id":"i\\u0064","created":7,"choices":[{"finish_reason":null,"x":[ 1,2 ],"delta":{"reasoning_content":"\\u4f60"},"index":0}],"model":"m","y":{"b":1,"a": 2}}\n\n'
+    relayed = relay(odd + stream(*good()))
+    expected = b'data: {"zz":1.10e1,"id":"i\\u0064","created":7,"choices":[{"finish_reason":null,"x":[ 1,2 ],"delta":{"reasoning_content":"\\u4f60","content":""},"index":0}],"model":"m","y":{"b":1,"a": 2},"object":"chat.completion.chunk"}\n\n'
+    assert relayed.frames[0] == expected
+
+
+def test_every_row_has_its_reason_and_the_profiles_name_rows_that_exist() -> None:
+    assert {row.name for row in ROWS} == CHAT_REPAIRS
+    assert all(row.why.endswith(".") for row in ROWS)
+
+
+# Usage.
+
+USAGE: dict[str, list[dict[str, Any]]] = {
+    "a chunk of its own": [*good(), usage_chunk()],
+    "the finish chunk": [
+        OPENING,
+        chunk({"content": "a"}),
+        chunk({"content": ""}, finish="stop", usage=usage_chunk()["usage"]),
+    ],
+    "every chunk": [
+        OPENING | {"usage": COUNTS},
+        chunk({"content": "a"}, usage=COUNTS),
+        chunk({"content": ""}, finish="stop", usage=usage_chunk()["usage"]),
+    ],
+    "twice": [*good()[:-1], chunk({"content": ""}, finish="stop", usage=COUNTS), usage_chunk()],
+    "before the end": [
+        OPENING,
+        usage_chunk(1, 1),
+        chunk({"content": "a"}),
+        usage_chunk(),
+        chunk({"content": ""}, finish="stop"),
+    ],
+    "a chunk without choices": [*good(), without(usage_chunk(), "choices")],
+    "then an empty chunk": [*good(), usage_chunk(), HEAD | {"choices": [], "usage": None}],
+}
+
+
+@pytest.mark.parametrize("place", USAGE)
+@pytest.mark.parametrize("end", [True, False], ids=["with the end mark", "without"])
+def test_usage_leaves_once_in_a_chunk_of_its_own_just_before_the_end(place: str, end: bool) -> None:
+    relayed = relay(stream(*USAGE[place], done=end))
+    read = read_strictly(relayed.body)
+    assert read.usage == usage_chunk()["usage"]
+    assert json.loads(relayed.frames[-2][6:]).keys() == usage_chunk().keys() | set()
+    assert relayed.frames[-1] == DONE
+
+
+@pytest.mark.parametrize("place", USAGE)
+@pytest.mark.parametrize("raw", [False, True])
+def test_usage_that_nobody_asked_for_is_withheld_and_metered(place: str, raw: bool) -> None:
+    relayed = relay(stream(*USAGE[place]), include_usage=False, raw=raw)
+    values = [json.loads(one[6:]) for one in relayed.frames[:-1]]
+    assert not any(value.get("usage") for value in values)
+    assert relayed.watch.raw_usage == usage_chunk()["usage"]
+    if not raw:
+        assert read_strictly(relayed.body, include_usage=False).usage is None
+
+
+def test_usage_of_null_stays_where_it_is() -> None:
+    body = stream(
+        OPENING | {"usage": None},
+        chunk({"content": "a"}, usage=None),
+        chunk({"content": ""}, finish="stop", usage=None),
+    )
+    for include_usage in (True, False):
+        assert relay(body, include_usage=include_usage).body == body
+
+
+# Ends and errors.
+
+
+def test_a_missing_end_mark_is_added_to_a_complete_answer_only() -> None:
+    assert relay(stream(*good(), done=False)).body == stream(*good())
+    broken = relay(stream(*good()[:-1], done=False))
+    assert broken.body == stream(*good()[:-1], done=False)
+    assert isinstance(broken.watch.error, UpstreamBroke)
+    assert not broken.watch.complete
+
+
+def test_a_choice_that_had_not_finished_is_not_forgotten_because_it_was_common() -> None:
+    """Its chunks take the short way; another choice's finish does not end the answer."""
+    first = [
+        chunk({"content": "x"}, at=1),
+        *[chunk({"content": "a"}) for _ in range(3)],
+        chunk({"content": ""}, at=1, finish="stop"),
+    ]
+    for profile in (COMPATIBLE, Profile()):
+        relayed = relay(stream(*first, done=False), profile=profile)
+        assert relayed.watch.choices == {0, 1}
+        assert DONE not in relayed.frames
+        assert relayed.watch.error is not None
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_an_error_ends_the_stream_and_a_mark_after_it_is_dropped(place: int) -> None:
+    values = good()
+    error = {"error": {"message": "m", "code": 502}}
+    relayed = relay(stream(*values[:place], done=False) + frame(error) + stream(*values[place:]))
+    assert relayed.body == stream(*values[:place], done=False)
+    assert isinstance(relayed.watch.error, UpstreamFailed)
+    assert not relayed.watch.complete
+
+
+def test_an_error_beside_a_common_choice_is_one() -> None:
+    relayed = relay(stream(*good()[:2], chunk({"content": "b"}, error={"message": "m"})))
+    assert relayed.body == stream(*good()[:2], done=False)
+    assert isinstance(relayed.watch.error, UpstreamFailed)
+
+
+def test_usage_that_was_held_back_is_not_sent_after_an_error() -> None:
+    relayed = relay(stream(*good(), usage_chunk(), done=False) + frame({"error": "late"}) + DONE)
+    assert relayed.body == stream(*good(), done=False)
+    assert relayed.watch.usage is not None
+
+
+def test_a_frame_that_is_no_chunk_ends_the_stream() -> None:
+    for bad in (
+        b"data: hello\n\n",
+        b'data: {"choices":5}\n\n',
+        b'data: {"choices":5,\n\n',
+        b'data: {"\xff":1,"choices":[]}\n\n',
+    ):
+        relayed = relay(stream(*good()[:-1], done=False) + bad + stream(*good()))
+        assert relayed.frames[:2] == list(map(frame, good()[:2]))
+        if relayed.watch.error is not None:
+            assert relayed.frames == list(map(frame, good()[:2]))
+
+
+# The watch.
+
+
+@pytest.mark.parametrize(
+    ("delta", "deltas", "chars"),
+    [
+        ({"content": "abc"}, 1, (3, 0)),
+        ({"content": "你好a"}, 1, (1, 2)),
+        ({"reasoning_content": "abc", "content": ""}, 1, (3, 0)),
+        ({"reasoning_content": "abc", "content": "de"}, 2, (5, 0)),
+        ({"reasoning": "abc", "content": ""}, 1, (3, 0)),
+        ({"reasoning_details": [{"text": "abc"}], "content": ""}, 1, (3, 0)),
+        ({"refusal": "abc", "content": ""}, 1, (3, 0)),
+        ({"refusal": "abc"}, 1, (3, 0)),
+        ({"content": [{"type": "text", "text": "abc"}]}, 1, (3, 0)),
+        ({"content": ""}, 0, (0, 0)),
+        ({"content": "", "role": "assistant"}, 0, (0, 0)),
+        (call(0, id="c", name="f", arguments="abc"), 1, (3, 0)),
+    ],
+)
+@pytest.mark.parametrize("raw", [False, True])
+def test_the_watch_counts_what_a_delta_brings(
+    delta: dict[str, Any], deltas: int, chars: tuple[int, int], raw: bool
+) -> None:
+    """Also on the short way, which the second of two equal chunks takes."""
+    watch = relay(stream(OPENING, chunk(delta), chunk(delta), done=False), raw=raw).watch
+    assert (watch.deltas, watch.narrow_chars, watch.wide_chars) == (2 * deltas, 2 * chars[0], 2 * chars[1])
+    assert watch.content_seen is bool(deltas)
+    assert watch.model == "m-1"
+
+
+def test_the_model_is_watched_also_where_the_first_chunk_does_not_say_it() -> None:
+    first = without(OPENING, "id", "model")
+    assert relay(stream(first, chunk({"content": "a"}), done=False)).watch.model == "m-1"
+    later = relay(stream(first, chunk({"content": "a"}), without(chunk({"content": "b"}), "id"), done=False))
+    assert json.loads(later.frames[-1][6:])["id"] == "chatcmpl-1"
+
+
+# The short way, and any chunk at all.
+
+JUNK = (
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 3)
+    | st.text("ab\u4f60", max_size=3)
+    | st.just([])
+    | st.just({})
+    | st.just([None])
+    | st.just(0.5)
+)
+
+
+def mostly(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(strategy, strategy, strategy, strategy, JUNK)
+
+
+def some(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional={name: mostly(value) for name, value in fields.items()})
+
+
+WORD = st.text("ab\u4f60", max_size=4)
+PIECES = st.lists(
+    some(index=st.integers(0, 2), id=st.sampled_from(["", "c1", "c2"]), type=st.just("function"),
+         function=some(name=st.sampled_from(["", "f"]), arguments=st.sampled_from(["", "{", "}", "{}"])),
+         custom=some(name=WORD, input=WORD)),
+    max_size=2,
+)  # fmt: skip
+DELTAS = some(
+    role=st.just("assistant"), content=WORD, reasoning_content=WORD, reasoning=WORD, refusal=WORD, tool_calls=PIECES,
+    reasoning_details=st.lists(some(text=WORD, signature=WORD), max_size=2), function_call=some(name=WORD, arguments=WORD),
+    annotations=st.just([{"a": 1}]),
+)  # fmt: skip
+CHOICES = st.lists(
+    some(index=st.integers(0, 1), delta=DELTAS, finish_reason=st.sampled_from([None, "stop", ""]), logprobs=st.none()),
+    max_size=2,
+)
+CHUNKS = some(
+    id=st.sampled_from(["x", ""]), object=st.just("chat.completion.chunk"), created=st.integers(0, 1), model=st.just("m"),
+    choices=CHOICES, usage=st.sampled_from([None, COUNTS]), error=st.sampled_from([None, {}, {"message": "m"}]),
+)  # fmt: skip
+COMMON = WORD.map(lambda word: chunk({"content": word}, id="x", created=1, model="m"))
+BODIES = st.lists(st.one_of(CHUNKS, COMMON, COMMON), max_size=8)
+PROFILES = st.sampled_from(
+    [
+        COMPATIBLE,
+        Profile(repairs=CHAT_REPAIRS - {"role"}),
+        Profile(),
+        only("content"),
+        only("usage-chunk", "tool-calls"),
+    ]
+)
+SLOTS = (
+    "choices",
+    "complete",
+    "content_seen",
+    "deltas",
+    "done",
+    "finishes",
+    "model",
+    "narrow_chars",
+    "raw_usage",
+    "repaired",
+    "usage",
+    "wide_chars",
+)
+
+
+def words(watch: Watch) -> dict[str, Any]:
+    return {slot: getattr(watch, slot) for slot in SLOTS} | {"error": str(watch.error)}
+
+
+class LongWay(ChatRelayer):
+    """Without the short way."""
+
+    __slots__ = ()
+
+    def pass_on(self, data: bytes) -> bool:
+        return False
+
+
+@given(values=BODIES, done=st.booleans(), include_usage=st.booleans(), profile=PROFILES)
+def test_the_short_way_comes_to_the_same(values: list[Any], done: bool, include_usage: bool, profile: Profile) -> None:
+    outs = []
+    for kind in (ChatRelayer, LongWay):
+        relayer = kind(profile=profile, include_usage=include_usage, raw=False, provider="acme")
+        out = relayer.feed(SseDecoder().feed(stream(*values, done=done)))
+        outs.append((out + relayer.end(), words(relayer.watch)))
+    assert outs[0] == outs[1]
+
+
+@given(values=BODIES, done=st.booleans(), raw=st.booleans(), include_usage=st.booleans())
+def test_any_chunks_are_relayed_and_decoded_alike(
+    values: list[Any], done: bool, raw: bool, include_usage: bool
+) -> None:
+    body = stream(*values, done=done)
+    relayed = relay(body, raw=raw, include_usage=include_usage)
+    check_watch(relayed.watch, decode(body))
+    if raw and include_usage and relayed.watch.error is None:
+        assert relayed.body == body
+
+
+@given(values=BODIES)
+def test_what_all_rows_have_mended_reads_well(values: list[Any]) -> None:
+    """Whatever came: framing, heads, content, roles, calls and usage are what every client reads."""
+    relayed = relay(stream(*values))
+    read = read_strictly_but_roles(relayed.body)
+    assert read.done is relayed.watch.complete
+
+
+def read_strictly_but_roles(body: bytes) -> Any:
+    """A role that is no role, and fields that clients do not add up, are the provider's own."""
+    kept = []
+    for block in body.split(b"\n\n")[:-1]:
+        one = block
+        if block != b"data: [DONE]":
+            value = json.loads(block[6:])
+            for choice in value.get("choices") or ():
+                for name in ("role", "reasoning_content", "reasoning", "reasoning_details", "refusal", "function_call"):
+                    choice["delta"].pop(name, None)
+                if not isinstance(choice.get("finish_reason"), str | None):
+                    choice["finish_reason"] = None
+                for piece in choice["delta"].get("tool_calls") or ():
+                    clean_piece(piece)
+            if value.get("choices") and value.get("usage") not in (None, COUNTS):
+                value.pop("usage")
+            if value.get("error") is not None:
+                value.pop("error")
+            one = b"data: " + msgspec.json.encode(value)
+        kept.append(one + b"\n\n")
+    return read_strictly(b"".join(kept), whole=False)
+
+
+def clean_piece(piece: dict[str, Any]) -> None:
+    """Types, ids and names of other types than text are nothing that a row undertakes to mend."""
+    for name in ("id", "type"):
+        if not isinstance(piece.get(name), str):
+            piece.pop(name, None)
+    piece.setdefault("type", "function")
+    piece["type"] = "function"
+    if piece.pop("custom", None) is not None:
+        piece.setdefault("function", {})
+    function = piece.get("function")
+    if isinstance(function, dict):
+        function.setdefault("arguments", "")
+        if not isinstance(function.get("name"), str):
+            function.pop("name", None)
+
+
+def test_a_relayer_reads_the_client_s_wish_from_the_request() -> None:
+    def asked(**more: Any) -> Any:
+        return CHAT.read_request(
+            json.dumps({"model": "m", "messages": [{"role": "user", "content": "?"}]} | more).encode()
+        )
+
+    body = stream(*good(), usage_chunk())
+    for request, told in (
+        (asked(), False),
+        (asked(stream_options={"include_usage": True}), True),
+        (asked(stream_options={"include_usage": False}), False),
+    ):
+        relayer = CHAT.relayer(request, profile=COMPATIBLE, raw=False, provider="acme")
+        out = relayer.feed(SseDecoder().feed(body))
+        assert (frame(usage_chunk()) in out) is told
