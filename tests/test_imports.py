@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "canon", "framing", "profiles", "dialects", "upstream", "relay", "access", "journal", "ledger", "simulator",
         "recorder", "config",
     },
-    "cli": {"canon", "ledger", "config", "server"},
+    "cli": {"canon", "ledger", "config", "server", "framing", "profiles", "dialects.base", "dialects.registry"},
     "web": set(),
     # `python -m thalweg`
     "__main__": {"cli"},

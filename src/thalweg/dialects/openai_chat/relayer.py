@@ -6,7 +6,7 @@ for, or because it holds an error, which is said in the one form that every clie
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -15,10 +15,22 @@ from thalweg.dialects.base import Watch
 from thalweg.dialects.openai_chat.errors import error_in_stream
 from thalweg.dialects.openai_chat.repairs import MENDS, NULL, Draft, Memory, is_sound
 from thalweg.dialects.openai_chat.stream import BadFrame, cut_short, finish_of, is_done, payloads, read
-from thalweg.dialects.openai_chat.tables import CHUNK_OBJECT, DONE_FRAME, is_usage, usage_to_canon
-from thalweg.dialects.openai_chat.wire import Chunk, Delta, read_text_chunk, reasoning_of, text_of
+from thalweg.dialects.openai_chat.tables import DONE_FRAME, is_usage, usage_to_canon
+from thalweg.dialects.openai_chat.wire import (
+    Chunk,
+    Delta,
+    TextChunk,
+    TextDelta,
+    TextDeltaWithRole,
+    read_text_chunk,
+    read_text_chunk_with_role,
+    reasoning_of,
+    text_of,
+)
 from thalweg.framing.sse import Frame, plain_payload
 from thalweg.profiles.base import Profile
+
+_ReadText = Callable[[bytes], TextChunk[TextDelta] | TextChunk[TextDeltaWithRole]]
 
 
 class ChatRelayer:
@@ -31,8 +43,9 @@ class ChatRelayer:
         "_over",
         "_provider",
         "_raw",
+        "_read_text",
         "_repairs",
-        "_role_once",
+        "_short",
         "_usage_frame",
         "watch",
     )
@@ -44,7 +57,8 @@ class ChatRelayer:
         self._raw = raw
         self._repairs = frozenset[str]() if raw else profile.repairs
         self._mends = tuple((row.name, row.mend) for row in MENDS if row.name in self._repairs and row.mend)
-        self._role_once = "role" in self._repairs
+        self._read_text: _ReadText = read_text_chunk if "role" in self._repairs else read_text_chunk_with_role
+        self._short = False
         self._memory = Memory()
         self._usage_frame: bytes | None = None
         self._over = False
@@ -70,7 +84,7 @@ class ChatRelayer:
         """The body is over. A complete answer that lacked its `[DONE]` gets one."""
         if self._over:
             return []
-        self._over = True
+        self._over, self._short = True, False
         if self.watch.finished:
             mark = self._finish()
             return [] if self._raw else mark
@@ -84,39 +98,19 @@ class ChatRelayer:
     def pass_on(self, data: bytes) -> bool:
         """The short way of the common frame: text that goes on, in a chunk that needs no repair."""
         payload = plain_payload(data)
-        if payload is None or self._over:
+        if payload is None or not self._short:
             return False
         try:
-            chunk = read_text_chunk(payload)
+            chunk = self._read_text(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return False
-        if chunk.choices is None:
+        if chunk.created != self._memory.created:
             return False
-        choice = chunk.choices[0]
-        delta = choice.delta
-        if (
-            delta is None
-            or type(delta.content) is not str
-            or chunk.object != CHUNK_OBJECT
-            or chunk.created != self._memory.created
-            or choice.index != 0
-            or 0 not in self.watch.choices
-            or not self._memory.knows_answer
-            or choice.finish_reason is not None
-            or chunk.usage is not None
-            or delta.tool_calls is not None
-            or (delta.role is not None and self._role_once)
-            or delta.function_call is not None
-            or delta.refusal is not None
-            or delta.reasoning_details is not None
-            or delta.audio is not None
-            or chunk.error is not None
-        ):
-            return False
+        delta = chunk.choices[0].delta
         if delta.content:
             self.watch.saw_text(delta.content)
         thought = delta.reasoning_content or delta.reasoning
-        if thought and type(thought) is str:
+        if thought:
             self.watch.saw_text(thought)
         return True
 
@@ -144,7 +138,7 @@ class ChatRelayer:
         return True
 
     def _done(self, frame: Frame, *, alone: bool) -> list[bytes]:
-        self._over = True
+        self._over, self._short = True, False
         out = self._finish()
         if self._raw and alone:
             out[-1] = frame.raw
@@ -158,7 +152,7 @@ class ChatRelayer:
         return [*held, DONE_FRAME]
 
     def _fail(self, error: GatewayError) -> None:
-        self._over = True
+        self._over, self._short = True, False
         self.watch.complete = False
         self.watch.error = error
 
@@ -169,6 +163,7 @@ class ChatRelayer:
             return []
         self._remember(chunk)
         self._observe(chunk)
+        self._short = self._memory.knows_answer and 0 in self.watch.choices
         if not chunk.choices:
             return self._without_choices(frame, payload, chunk)
         edited = self._mended(payload, chunk)

@@ -6,9 +6,11 @@ somewhere it is. Reading a leaf therefore always asks for its type.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
+
+D = TypeVar("D")
 
 
 class FunctionPiece(msgspec.Struct, gc=False):
@@ -70,37 +72,46 @@ class Chunk(msgspec.Struct):
 
 
 class TextDelta(msgspec.Struct, gc=False):
-    """As much of a delta as tells whether it only adds text."""
+    """A delta that only adds text. What may not be there has a type of its own, so that the parser refuses it."""
 
-    content: Any = None
-    reasoning_content: Any = None
-    reasoning: Any = None
-    role: Any = None
-    reasoning_details: Any = None
-    refusal: Any = None
-    tool_calls: Any = None
-    function_call: Any = None
-    audio: Any = None
-
-
-class TextChoice(msgspec.Struct, gc=False):
-    """As much of a choice as tells whether it goes on."""
-
-    index: Any = None
-    delta: TextDelta | None = None
-    finish_reason: Any = None
+    content: str
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    role: None = None
+    reasoning_details: None = None
+    refusal: None = None
+    tool_calls: None = None
+    function_call: None = None
+    audio: None = None
 
 
-class TextChunk(msgspec.Struct, gc=False):
-    """As much of a chunk as tells whether it only adds text to the first choice: the common one."""
+class TextDeltaWithRole(TextDelta, gc=False):
+    """The same where the role may be said again and again."""
+
+    role: str | None = None  # type: ignore[assignment]  # wider than the base on purpose
+
+
+class TextChoice(msgspec.Struct, Generic[D], gc=False):
+    """The first choice, going on."""
+
+    index: Literal[0]
+    delta: D
+    finish_reason: None = None
+
+
+class TextChunk(msgspec.Struct, Generic[D], gc=False):
+    """The common chunk, which only adds text to the first choice and needs no repair.
+
+    Whatever any other chunk has of more or less, the parser refuses, so that one call decides.
+    """
 
     id: str
     model: str
     created: int
-    object: Any = None
-    choices: tuple[TextChoice] | None = None
-    usage: Any = None
-    error: Any = None
+    object: Literal["chat.completion.chunk"]
+    choices: tuple[TextChoice[D]]
+    usage: None = None
+    error: None = None
 
 
 class Message(msgspec.Struct):
@@ -144,7 +155,8 @@ class Completion(msgspec.Struct):
     detail: Any = None
 
 
-read_text_chunk = msgspec.json.Decoder(TextChunk).decode
+read_text_chunk = msgspec.json.Decoder(TextChunk[TextDelta]).decode
+read_text_chunk_with_role = msgspec.json.Decoder(TextChunk[TextDeltaWithRole]).decode
 read_chunk = msgspec.json.Decoder(Chunk).decode
 read_completion = msgspec.json.Decoder(Completion).decode
 read_any = msgspec.json.Decoder().decode

@@ -1,0 +1,101 @@
+"""`thalweg decode`: what a recorded stream or whole answer says, as one JSON object a line."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from cyclopts import Parameter
+
+from thalweg.canon.errors import UpstreamError
+from thalweg.canon.fold import Fold
+from thalweg.canon.parts import Part, Reasoning, Refusal, Text, ToolCall
+from thalweg.canon.response import Choice, Response
+from thalweg.dialects.base import Dialect
+from thalweg.dialects.registry import DIALECTS
+from thalweg.framing.sse import SseDecoder
+from thalweg.profiles.providers import COMPATIBLE
+
+_PIECE_BYTES = 64 * 1024
+
+
+def decode(*files: Annotated[Path, Parameter(allow_leading_hyphen=True)], dialect: Literal["openai-chat"]) -> int:
+    """Print the folded answer of each recorded stream or whole answer.
+
+    Parameters
+    ----------
+    files
+        Recorded bodies; `-` is stdin.
+    dialect
+        The grammar they are in.
+    """
+    if not files:
+        print("thalweg: name at least one file; - is stdin.", file=sys.stderr)
+        return 2
+    failed = False
+    for file in files:
+        try:
+            body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        except OSError as error:
+            print(f"thalweg: {file}: {error.strerror}", file=sys.stderr)
+            failed = True
+            continue
+        print(msgspec.json.encode(describe(str(file), decoded(DIALECTS[dialect], body))).decode())
+    return int(failed)
+
+
+def decoded(dialect: Dialect, body: bytes) -> Response:
+    """The answer in a body: a stream, or a whole one where the body is one JSON text."""
+    if body.lstrip()[:1] == b"{":
+        return _whole(dialect, body)
+    frames, fold = SseDecoder(), Fold()
+    stream = dialect.stream_decoder(profile=COMPATIBLE, provider="")
+    for start in range(0, len(body), _PIECE_BYTES):
+        fold.feed(stream.feed(frames.feed(body[start : start + _PIECE_BYTES])))
+    fold.feed(stream.feed(frames.end()))
+    fold.feed(stream.end())
+    return fold.response()
+
+
+def _whole(dialect: Dialect, body: bytes) -> Response:
+    try:
+        return dialect.decode_answer(body, profile=COMPATIBLE, provider="")
+    except UpstreamError as error:
+        return Response(response_id="", model="", created=None, choices=(), usage=None, error=error)
+
+
+def describe(file: str, answer: Response) -> dict[str, Any]:
+    """One line of the output; of several choices, the first."""
+    choice = answer.choices[0] if answer.choices else Choice(index=0, parts=(), finish_reason=None)
+    usage = answer.usage
+    return {
+        "file": file,
+        "text": _joined(choice.parts, Text),
+        "reasoning": _joined(choice.parts, Reasoning),
+        "refusal": _joined(choice.parts, Refusal),
+        "tool_calls": [_call(part) for part in choice.parts if isinstance(part, ToolCall)],
+        "finish_reason": choice.finish_reason,
+        "usage": None if usage is None else {name: getattr(usage, name) for name in _USAGE},
+        "raw_finish_reason": choice.raw_finish_reason,
+        "raw_usage": answer.raw_usage,
+        "error": None if answer.error is None else {"message": answer.error.message, "code": answer.error.code},
+        "complete": answer.complete,
+    }
+
+
+_USAGE = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
+
+
+def _joined(parts: tuple[Part, ...], kind: type[Text | Reasoning | Refusal]) -> str | None:
+    texts = [part.text for part in parts if isinstance(part, kind)]
+    return "".join(texts) if texts else None
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    try:
+        arguments = msgspec.json.decode(call.arguments)
+    except (msgspec.DecodeError, RecursionError):
+        arguments = call.arguments
+    return {"id": call.id, "name": call.name, "arguments": arguments}

@@ -1,0 +1,89 @@
+"""`thalweg decode`: recorded bodies in, one JSON object a line out."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from thalweg.cli.decode import decode
+
+STREAM = b"".join(
+    b"data: %s\n\n" % payload
+    for payload in (
+        b'{"id":"c1","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,'
+        b'"delta":{"role":"assistant","content":"","reasoning_content":"hm"}}]}',
+        '{"id":"c1","choices":[{"index":0,"delta":{"content":"深泓"}}]}'.encode(),
+        b'{"id":"c1","choices":[{"index":0,"delta":{"tool_calls":[{"index":0,"id":"call_1","type":"function",'
+        b'"function":{"name":"add","arguments":"{\\"a\\":2}"}}]},"finish_reason":"tool_calls"}]}',
+        b'{"id":"c1","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":3,'
+        b'"prompt_tokens_details":{"cached_tokens":2}}}',
+        b"[DONE]",
+    )
+)
+WHOLE = b'{"id":"c1","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}]}'
+
+
+def run(capsys: pytest.CaptureFixture[str], *files: Path) -> tuple[int, list[dict[str, object]]]:
+    code = decode(*files, dialect="openai-chat")
+    return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+
+def test_a_stream_is_folded_into_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "answer.sse"
+    file.write_bytes(STREAM)
+    code, (line,) = run(capsys, file)
+    assert code == 0
+    assert line == {
+        "file": str(file),
+        "text": "深泓",
+        "reasoning": "hm",
+        "refusal": None,
+        "tool_calls": [{"id": "call_1", "name": "add", "arguments": {"a": 2}}],
+        "finish_reason": "tool_calls",
+        "usage": {
+            "input_tokens": 5,
+            "output_tokens": 3,
+            "cached_input_tokens": 2,
+            "cache_write_tokens": None,
+            "reasoning_tokens": None,
+        },
+        "raw_finish_reason": "tool_calls",
+        "raw_usage": {"prompt_tokens": 5, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 2}},
+        "error": None,
+        "complete": True,
+    }
+
+
+def test_whole_answers_and_cut_streams_stand_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole, cut = tmp_path / "whole.json", tmp_path / "cut.sse"
+    whole.write_bytes(WHOLE)
+    cut.write_bytes(STREAM[:300])
+    code, (first, second) = run(capsys, whole, cut)
+    assert code == 0
+    assert (first["text"], first["complete"], first["finish_reason"]) == ("hi", True, "stop")
+    assert second["complete"] is False
+    assert second["error"]
+
+
+def test_stdin_is_a_file_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(STREAM)))
+    _, (line,) = run(capsys, Path("-"))
+    assert line["file"] == "-"
+    assert line["text"] == "深泓"
+
+
+def test_a_missing_file_fails_and_the_others_are_still_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = tmp_path / "whole.json"
+    whole.write_bytes(WHOLE)
+    assert decode(tmp_path / "none", whole, dialect="openai-chat") == 1
+    out, err = capsys.readouterr()
+    assert "hi" in out
+    assert "No such file" in err
+
+
+def test_no_file_at_all_is_wrong_usage() -> None:
+    assert decode(dialect="openai-chat") == 2
