@@ -22,7 +22,9 @@ from enum import Enum
 import msgspec
 
 from thalweg.canon.errors import Cancelled, GatewayError, UpstreamBroke, UpstreamTimeout
+from thalweg.canon.events import Event, PartDelta, PartStarted, ResponseEnded, ResponseFailed, UsageReported
 from thalweg.canon.fold import Fold, unfold
+from thalweg.canon.response import Response
 from thalweg.canon.usage import Usage, UsageSource, estimate_tokens
 from thalweg.dialects.base import Dialect, Relayer, StreamDecoder, UpstreamSide, Watch, WireRequest
 from thalweg.framing.sse import SseDecoder
@@ -106,6 +108,8 @@ class Exchange:
         """Bytes that wait for the client."""
         self.over = False
         """Whether the client's answer ends after what is pending."""
+        self.client_gone = False
+        """Whether nothing can be sent to the client any more."""
         # For the upstream.
         self.wish: Wish | None = None
         self.settled = False
@@ -128,7 +132,10 @@ class Exchange:
         self._out: list[bytes] = []
         self._held: list[bytes] = []
         self._held_bytes = 0
-        self._client_gone = False
+        self._underway = False
+        """Whether bytes were taken that are not yet delivered."""
+        self._content_underway = False
+        """Whether what was last taken came with or after the first content."""
         self._linger_until = 0.0
         self._upstream_headers: Headers = ()
         self._kept: list[bytes] = []
@@ -138,8 +145,9 @@ class Exchange:
         self._pass_on: Callable[[bytes], bool] | None = None
         self._stream: StreamDecoder | None = None
         self._fold: Fold | None = None
-        self._body: Callable[[bytes, float], None] = self._keep
-        self._end: Callable[[float], None] = self._whole_ended
+        # Functions, not bound methods: those would make a cycle, and every exchange work for the collector.
+        self._body: Callable[[Exchange, bytes, float], None] = Exchange._keep
+        self._end: Callable[[Exchange, float], None] = Exchange._whole_ended
 
     # What the pump takes.
 
@@ -153,24 +161,28 @@ class Exchange:
         data = self.peek()
         self._out = []
         self.pending_bytes = 0
+        self._underway, self._content_underway = True, self.first_content_at is not None
         return data
 
     def passed_on(self, now: float) -> None:
         """What was peeked at is with the client's socket now."""
         self._out = []
         self.pending_bytes = 0
+        self._content_underway = self.first_content_at is not None
         self.delivered(now)
 
     def delivered(self, now: float) -> None:
         """The bytes just taken were handed to the client's socket."""
-        self.said_at = now
-        if self.first_delivered_at is None and self.first_content_at is not None:
+        self.said_at, self._underway = now, False
+        if self.first_delivered_at is None and self._content_underway:
             self.first_delivered_at = now
+        if self.over:
+            self.ended_at = now
 
     @property
     def finished(self) -> bool:
         """Whether both sides are done."""
-        return self.settled and (self.over or self._client_gone)
+        return self.settled and (self.over or self.client_gone)
 
     # What happened upstream.
 
@@ -184,23 +196,23 @@ class Exchange:
         self.upstream_status = head.status
         self._upstream_headers = head.headers
         if head.status != 200:
-            self._body, self._end = self._keep_error, self._error_ended
+            self._body, self._end = Exchange._keep_error, Exchange._error_ended
         elif _is_whole(head, streamed=self.plan.upstream_streams):
-            self._body, self._end = self._keep, self._whole_ended
+            self._body, self._end = Exchange._keep, Exchange._whole_ended
         elif self.plan.asked.stream:
             self._relayer = self.plan.upstream.relayer(self.plan.asked, raw=self.plan.raw)
             self.watch = self._relayer.watch
-            self._body, self._end = self._relay, self._relay_ended
+            self._body, self._end = Exchange._relay, Exchange._relay_ended
         else:
             self._stream, self._fold = self.plan.upstream.stream_decoder(), Fold()
-            self._body, self._end = self._gather, self._gather_ended
+            self._body, self._end = Exchange._gather, Exchange._gather_ended
 
     def body_received(self, data: bytes, now: float) -> None:
         """Some of the body came."""
         gap = now - self.heard_at
         self.longest_gap_s = max(self.longest_gap_s, gap)
         self.heard_at = now
-        self._body(data, now)
+        self._body(self, data, now)
 
     def passes(self, data: bytes, now: float) -> bool:
         """The short way of the common chunk: whether it is one whole frame for the client, as it came.
@@ -222,42 +234,44 @@ class Exchange:
     def body_ended(self, now: float) -> None:
         """The body is whole."""
         self.heard_at = now
-        self._end(now)
+        self._end(self, now)
 
     def call_failed(self, error: GatewayError, now: float) -> None:
         """The call broke off. An answer whose every choice had finished is whole all the same only if its body ended
-        as its framing says, so this is always a failure.
+        as its framing says, so this is always a failure; a refusal is one already by its status, which is kept.
         """
-        self._fail(error, now)
+        if self.upstream_status is not None and self.upstream_status >= 400:
+            self._error_ended(now)
+        else:
+            self._fail(error, now)
 
     # What happened on our side.
 
     def client_left(self, now: float) -> None:
         """The client closed its connection."""
-        if self.over or self._client_gone or self.phase is Phase.ENDED:
-            self._client_gone = True
+        if self.client_gone:
             return
-        self._client_gone = True
-        self._out.clear()
-        self.pending_bytes = 0
+        self.client_gone = True
+        self.head, self._out, self.pending_bytes = None, [], 0
+        if self.phase is Phase.ENDED:
+            return
         if self.watch.finished and self._relayer is not None:
             self.phase, self._linger_until, self._pass_on = Phase.LINGERING, now + LINGER_S, None
+            self.ended_at = now
             return
         self._finish("cancelled", Wish.ABORT, now)
 
     def cancelled(self, error: Cancelled, now: float) -> None:
         """Somebody with a right to it stops this answer; the client is told."""
-        if self.phase is not Phase.ENDED:
-            self._fail(error, now, outcome="cancelled")
+        self._fail(error, now, outcome="cancelled")
 
     def shut_down(self, error: GatewayError, now: float) -> None:
         """The gateway goes away before this answer is whole."""
-        if self.phase is not Phase.ENDED:
-            self._fail(error, now, outcome="gateway_error")
+        self._fail(error, now, outcome="gateway_error")
 
     def give_up(self, now: float) -> None:
         """The pump stops; if nothing else has ended the exchange, that is our fault."""
-        self._client_gone = True
+        self.client_gone = True
         self._finish("gateway_error", Wish.ABORT, now)
 
     def ticked(self, now: float, *, reading: bool) -> None:
@@ -271,9 +285,14 @@ class Exchange:
         if (late := self._late(now, reading=reading)) is not None:
             self._fail(late, now)
         elif self.phase is Phase.HOLDING:
-            if self._relayer is not None and now - self.started_at >= self.plan.timing.commit_after_s:
+            # Also before the upstream's head: clients give up on a connection that stays silent for minutes. A refusal
+            # whose head is there keeps its status, however long its body takes.
+            may_open = self.plan.asked.stream and self.upstream_status in (None, 200)
+            if may_open and now - self.started_at >= self.plan.timing.commit_after_s:
                 self._commit(now)
-        elif not self.pending_bytes and now - self.said_at >= self.plan.timing.keepalive_s and not self.watch.finishes:
+        elif now - self.said_at >= self.plan.timing.keepalive_s and not (
+            self.pending_bytes or self._underway or self.watch.finishes
+        ):
             self._say_alive(now)
 
     def _late(self, now: float, *, reading: bool) -> UpstreamTimeout | None:
@@ -327,25 +346,39 @@ class Exchange:
 
     def _gather(self, data: bytes, now: float) -> None:
         assert self._stream is not None
-        assert self._fold is not None
         self._kept_bytes += len(data)
-        if self._too_much(now):
-            return
-        self._fold.feed(self._stream.feed(self._decoder.feed(data)))
-        if self.first_content_at is None and self._kept_bytes:
-            self.first_content_at = now
+        if not self._too_much(now):
+            self._take_in(self._stream.feed(self._decoder.feed(data)), now)
 
     def _gather_ended(self, now: float) -> None:
         assert self._stream is not None
+        self._take_in(self._stream.feed(self._decoder.end()) + self._stream.end(), now)
+
+    def _take_in(self, events: list[Event], now: float) -> None:
+        """Fold events, and watch them: what was read counts even if the answer is never whole. The event that ends it
+        is not followed by a wait for the body's end, which some upstreams put off.
+        """
         assert self._fold is not None
-        self._fold.feed(self._stream.feed(self._decoder.end()))
-        self._fold.feed(self._stream.end())
-        answer = self._fold.response()
+        self._fold.feed(events)
+        watch = self.watch
+        for event in events:
+            if isinstance(event, PartDelta):
+                watch.saw_text(event.text)
+            elif isinstance(event, PartStarted) and event.kind == "tool_call":
+                watch.saw_text("")
+            elif isinstance(event, UsageReported):
+                watch.usage, watch.raw_usage = event.usage, event.raw
+        if self.first_content_at is None and watch.content_seen:
+            self.first_content_at = now
+        if events and isinstance(events[-1], ResponseEnded | ResponseFailed):
+            self._folded(self._fold.response(), now)
+
+    def _folded(self, answer: Response, now: float) -> None:
         if answer.error is not None:
             self._fail(answer.error, now)
             return
-        body = self.plan.dialect.encode_answer(answer)
-        self._answer_whole(body, now)
+        self.watch.finishes = {choice.index: choice.raw_finish_reason or "" for choice in answer.choices}
+        self._give_whole(self.plan.dialect.encode_answer(answer), now)
 
     # Whole answers.
 
@@ -375,7 +408,11 @@ class Exchange:
         if self.watch.error is not None:
             self._fail(self.watch.error, now)
             return
-        self.first_content_at = self.first_content_at or now
+        self._give_whole(body, now)
+
+    def _give_whole(self, body: bytes, now: float) -> None:
+        if self.first_content_at is None:
+            self.first_content_at = now
         self._answer(200, ((b"content-type", b"application/json"),), body)
         self._finish("complete", Wish.RELEASE, now)
 
@@ -394,7 +431,8 @@ class Exchange:
             created=answer.created or plan.created,
         )
         self.first_content_at = now
-        self._commit(now)
+        if self.phase is Phase.HOLDING:
+            self._commit(now)
         self._say(encoder.encode(unfold(answer)))
         self._finish("complete", Wish.RELEASE, now)
 
@@ -429,10 +467,10 @@ class Exchange:
         self, error: GatewayError, now: float, *, outcome: Outcome = "upstream_error", wish: Wish = Wish.ABORT
     ) -> None:
         """End with an error: with its HTTP status while nothing was sent, else in the dialect's words."""
+        if self.phase is Phase.ENDED:
+            return
         self.error = error
-        if self.phase is Phase.LINGERING:
-            outcome = "cancelled"
-        elif not self._client_gone:
+        if not self.client_gone:
             self._tell(error)
         self._finish(outcome, wish, now)
 
@@ -451,9 +489,12 @@ class Exchange:
     def _finish(self, outcome: Outcome, wish: Wish, now: float) -> None:
         if self.phase is Phase.ENDED:
             return
-        if self.phase is Phase.LINGERING and self.watch.done:
-            outcome = "complete"
-        self.phase, self.outcome, self.wish, self.ended_at = Phase.ENDED, outcome, wish, now
+        if self.phase is Phase.LINGERING:
+            # The client's leaving was the end, whatever becomes of the wait for usage.
+            outcome = "complete" if self.watch.done else "cancelled"
+        else:
+            self.ended_at = now
+        self.phase, self.outcome, self.wish = Phase.ENDED, outcome, wish
         self.over = self.settled = True
         self._pass_on = None
 
@@ -476,7 +517,7 @@ class Exchange:
 
     def _say(self, pieces: list[bytes]) -> None:
         """Put frames in line for the client; before the commit they are held."""
-        if self._client_gone:
+        if self.client_gone:
             return
         if self.phase is Phase.HOLDING:
             self._held += pieces
@@ -504,7 +545,7 @@ class Exchange:
             outcome=self.outcome,
             usage=usage,
             usage_source=source,
-            finish_reason=self.watch.finishes.get(min(self.watch.finishes)) if self.watch.finishes else None,
+            finish_reason=(self.watch.finishes[min(self.watch.finishes)] or None) if self.watch.finishes else None,
             ttft_ms=_ms(self.started_at, self.first_delivered_at),
             upstream_ttft_ms=_ms(sent, first),
             duration_ms=_ms(self.started_at, self.ended_at) or 0.0,

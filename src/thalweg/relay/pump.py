@@ -3,16 +3,20 @@
 Upstream bytes arrive as callbacks (`Listener`) and are decided upon at once. Where the client's transport can take
 them, they are written in the same callback, without waking anybody; else one future at most is woken for them, and
 the task that waits for it writes whatever has gathered in one go.
+
+A callback is the edge of what runs for an answer: whoever calls it (a connector, the server's sweep) can do nothing
+about a bug of ours and has other streams to serve. So a bug ends here, and its stream with an error that names it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
-from thalweg.canon.errors import Cancelled, GatewayError, UpstreamError
+from thalweg.canon.errors import Cancelled, GatewayError, Internal, UpstreamError
 from thalweg.relay.exchange import LINGER_S, Exchange, Headers, Wish
 from thalweg.relay.taps import Tap
 from thalweg.upstream.base import Call, Connector, ResponseHead, UpstreamRequest
@@ -20,11 +24,12 @@ from thalweg.upstream.base import Call, Connector, ResponseHead, UpstreamRequest
 SLICE_BYTES = 64 * 1024
 """The most that is handed to the client's transport in one write."""
 
+_log = logging.getLogger("thalweg.relay")
 _now = time.monotonic
 
 
 class Client(Protocol):
-    """Where the answer goes."""
+    """Where the answer goes. What waits returns, or raises `OSError`, once the client is gone."""
 
     async def send_head(self, status: int, headers: Headers) -> None:
         """Send status and headers."""
@@ -57,7 +62,10 @@ class Pump:
         self._taps = tuple(taps)
         self._call: Call | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._linger: asyncio.TimerHandle | None = None
         self._paused = False
+        self._ended = False
+        """Whether the client was told that the body ends."""
         self._high_water = exchange.plan.bounds.high_water_bytes
         self._low_water = exchange.plan.bounds.low_water_bytes
 
@@ -66,9 +74,13 @@ class Pump:
         exchange = self.exchange
         try:
             if not exchange.finished:
-                self._call = self._connector.start(self._request, self)
+                self._start()
             while True:
-                await self._deliver()
+                try:
+                    await self._deliver()
+                except OSError:
+                    # So ASGI servers may say it; that the client left, which they also tell, may come later.
+                    self.client_left()
                 if exchange.finished:
                     return
                 await self._woken()
@@ -84,31 +96,32 @@ class Pump:
 
     def client_left(self) -> None:
         """The client closed its connection."""
-        self.exchange.client_left(_now())
-        self._obey()
-        if not self.exchange.settled:
-            asyncio.get_running_loop().call_later(LINGER_S + 0.005, self.tick)
-        self._wake()
+        self._tell(self.exchange.client_left, _now())
+        if self.exchange.settled:
+            return
+        if self._paused:
+            self._resume()
+        if self._linger is None:
+            self._linger = asyncio.get_running_loop().call_later(LINGER_S + 0.005, self.tick)
 
     def cancel(self, error: Cancelled) -> None:
         """Stop the answer; the client is told."""
-        self.exchange.cancelled(error, _now())
-        self._obey()
-        self._wake()
+        self._tell(self.exchange.cancelled, error, _now())
 
     def shut_down(self, error: GatewayError) -> None:
         """The gateway goes away."""
-        self.exchange.shut_down(error, _now())
-        self._obey()
-        self._wake()
+        self._tell(self.exchange.shut_down, error, _now())
 
     def tick(self, now: float | None = None) -> None:
         """Time passed."""
         exchange = self.exchange
-        exchange.ticked(_now() if now is None else now, reading=not self._paused)
-        if exchange.wish is not None or exchange.pending_bytes or exchange.head is not None:
-            self._obey()
-            self._wake()
+        try:
+            exchange.ticked(_now() if now is None else now, reading=not self._paused)
+            if exchange.wish is not None or exchange.pending_bytes or exchange.head is not None:
+                self._obey()
+                self._wake()
+        except Exception as error:  # noqa: BLE001  # the sweep has other streams
+            self._broke(error)
 
     # Told by the upstream call.
 
@@ -118,50 +131,76 @@ class Pump:
 
     def head_received(self, head: ResponseHead) -> None:
         """The upstream answers."""
-        self.exchange.head_received(head, _now())
-        self._after()
+        self._tell(self.exchange.head_received, head, _now())
 
     def body_received(self, data: bytes) -> None:
         """Some of the body came. This runs once for every chunk of every stream."""
         exchange, now = self.exchange, _now()
-        if exchange.passes(data, now):
-            if self._waiter is not None and self._client.write_now(data):
-                exchange.said_at = now
-                return
-            exchange.queue(data)
-        else:
-            exchange.body_received(data, now)
-        if exchange.wish is not None:
-            self._obey()
-        if exchange.pending_bytes:
-            # A task that waits has written everything before this, so that nothing can be overtaken.
-            if self._waiter is not None and not exchange.over and exchange.head is None:
-                if self._client.write_now(exchange.peek()):
-                    exchange.passed_on(now)
+        try:
+            if exchange.passes(data, now):
+                if self._waiter is not None and self._client.write_now(data):
+                    exchange.said_at = now
                     return
-            if exchange.pending_bytes > self._high_water and not self._paused:
-                self._pause()
-            self._wake()
-        elif exchange.settled:
-            self._wake()
+                exchange.queue(data)
+            else:
+                exchange.body_received(data, now)
+            if exchange.wish is not None:
+                self._obey()
+            if exchange.pending_bytes:
+                # A task that waits has written everything before this, so that nothing can be overtaken.
+                if self._waiter is not None and not exchange.over and exchange.head is None:
+                    if self._client.write_now(exchange.peek()):
+                        exchange.passed_on(now)
+                        return
+                if exchange.pending_bytes > self._high_water and not self._paused:
+                    self._pause()
+                self._wake()
+            elif exchange.settled:
+                self._wake()
+        except Exception as error:  # noqa: BLE001  # the connector would stop and say nothing
+            self._broke(error)
 
     def body_ended(self) -> None:
         """The body is whole."""
-        self.exchange.body_ended(_now())
-        self._after()
+        self._tell(self.exchange.body_ended, _now())
 
     def call_failed(self, error: GatewayError) -> None:
         """The call is over without a whole answer."""
         if isinstance(error, UpstreamError) and not error.provider:
             error.provider = self.exchange.plan.upstream.provider
-        self.exchange.call_failed(error, _now())
-        self._after()
+        self._tell(self.exchange.call_failed, error, _now())
 
     # Inner workings.
 
-    def _after(self) -> None:
-        self._obey()
+    def _start(self) -> None:
+        try:
+            self._call = self._connector.start(self._request, self)
+        except Exception as error:  # noqa: BLE001  # the client is told in its dialect, and the ledger all the same
+            self._broke(error)
+
+    def _tell(self, happened: Callable[..., None], *what: Any) -> None:
+        """Have the exchange decide on what happened, and do what it wishes."""
+        try:
+            happened(*what)
+            self._obey()
+        except Exception as error:  # noqa: BLE001  # the edge of a callback
+            self._broke(error)
         self._wake()
+
+    def _broke(self, error: Exception) -> None:
+        """End the answer with an error of ours. Called where an exception is being handled."""
+        exchange = self.exchange
+        name = exchange.plan.stream_id
+        if not isinstance(error, GatewayError):
+            _log.exception("stream %s failed", name)
+            error = Internal(f"Something went wrong here. Look for {name} in the log.")
+        try:
+            exchange.shut_down(error, _now())
+        except Exception:  # noqa: BLE001  # it cannot even be said: the client's connection is cut
+            _log.exception("stream %s failed to say so", name)
+            exchange.give_up(_now())
+        self._wake()
+        self._obey()
 
     def _obey(self) -> None:
         """Do to the upstream call what the exchange wishes, in the same turn of the loop."""
@@ -211,19 +250,28 @@ class Pump:
             exchange.delivered(_now())
             if self._paused and exchange.pending_bytes <= self._low_water:
                 self._resume()
+        if exchange.over and not (self._ended or exchange.client_gone):
+            # It ended after its last bytes were on their way.
+            await self._send(b"")
 
     async def _send(self, data: bytes) -> None:
         """Send in slices, the last of an ended answer together with the end of the body."""
-        while len(data) > SLICE_BYTES:
-            await self._client.send_body(data[:SLICE_BYTES], more=True)
-            data = data[SLICE_BYTES:]
-        exchange = self.exchange
-        await self._client.send_body(data, more=not (exchange.over and not exchange.pending_bytes))
+        exchange, at = self.exchange, 0
+        while len(data) - at > SLICE_BYTES:
+            await self._client.send_body(data[at : at + SLICE_BYTES], more=True)
+            at += SLICE_BYTES
+        self._ended = exchange.over and not exchange.pending_bytes
+        await self._client.send_body(data[at:], more=not self._ended)
 
     def _close(self) -> None:
         """Leave nothing behind: also when the task was cancelled or a bug was raised."""
-        self.exchange.give_up(_now())
-        self._obey()
+        self._tell(self.exchange.give_up, _now())
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
         report = self.exchange.report()
         for tap in self._taps:
-            tap.ended(report)
+            try:
+                tap.ended(report)
+            except Exception:  # noqa: BLE001  # the others are told all the same
+                _log.exception("a tap of stream %s failed", self.exchange.plan.stream_id)

@@ -101,6 +101,9 @@ class ChatRelayer:
         if payload is None or not self._short:
             return False
         try:
+            # The parser looks only into fields that it knows, but no byte of any field may break the client's decoder.
+            if not payload.isascii():
+                payload.decode()
             chunk = self._read_text(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return False

@@ -1,0 +1,349 @@
+"""The short way of a frame and the long one come to the same: bytes, watch and report, however the reads are cut."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.playbook import BEGIN, DONE, ROLE, SSE, chunk, fault, finish, frame, plan, text, usage
+from thalweg.canon.errors import UpstreamError
+from thalweg.dialects.base import Watch
+from thalweg.dialects.openai_chat import OpenAIChat
+from thalweg.dialects.openai_chat.relayer import ChatRelayer
+from thalweg.profiles.base import Profile
+from thalweg.profiles.providers import CHAT_REPAIRS, COMPATIBLE, PROVIDERS
+from thalweg.relay.exchange import Exchange, Phase, Plan
+from thalweg.relay.taps import Report
+from thalweg.upstream.base import ResponseHead
+
+
+def reasoning(words: str) -> bytes:
+    return chunk({"content": "", "reasoning_content": words})
+
+
+def call(arguments: str, **more: Any) -> bytes:
+    return chunk({"content": "", "tool_calls": [{"index": 0, "function": {"arguments": arguments}} | more]})
+
+
+WORDS = ["It ", "is ", "", "a ", "fine ", "day, ", "好的", "，今天", "🌊 ", '\\n\\n"quoted" ', "data: [DONE]", "end."]
+SPOKEN = [text(words) for words in WORDS]
+BARE = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": "m-1"}
+
+STREAMS: dict[str, list[bytes]] = {
+    "plain text": [ROLE, *SPOKEN, finish(), usage(), DONE],
+    "no role first": [*SPOKEN, finish(), DONE],
+    "the role again and again": [chunk({"role": "assistant", "content": words}) for words in WORDS] + [finish(), DONE],
+    "reasoning, then text": [ROLE, reasoning("hm, "), reasoning("所以"), *SPOKEN, finish(), usage(), DONE],
+    "both in one delta": [ROLE, chunk({"content": "a", "reasoning_content": "b"}), *SPOKEN, finish(), DONE],
+    "two choices": [ROLE, text("a"), text("x", at=1), text("b"), text("y", at=1), finish(), finish(at=1), DONE],
+    "a second choice that begins late": [ROLE, *SPOKEN, text("x", at=1), text("more"), finish(), finish(at=1), DONE],
+    "text, then a call": [
+        ROLE,
+        *SPOKEN,
+        call("", id="c1", type="function"),
+        call('{"city":'),
+        call('"北京"}'),
+        text("after"),
+        finish("tool_calls"),
+        DONE,
+    ],
+    "text after the finish reason": [ROLE, text("a"), finish(), text("b"), text(""), DONE],
+    "usage on every chunk": [
+        ROLE,
+        *[
+            frame(
+                BARE
+                | {
+                    "choices": [{"index": 0, "delta": {"content": words}, "finish_reason": None}],
+                    "usage": {"prompt_tokens": 3, "completion_tokens": i},
+                }
+            )
+            for i, words in enumerate(WORDS)
+        ],
+        finish(),
+        DONE,
+    ],
+    "usage null on every chunk": [ROLE, *[chunk({"content": w}, usage=None) for w in WORDS], finish(), usage(), DONE],
+    "content null and absent": [ROLE, chunk({"content": None}), chunk({}), *SPOKEN, chunk({"content": None}), DONE],
+    "a refusal": [
+        ROLE,
+        chunk({"content": "", "refusal": "No"}),
+        text(""),
+        chunk({"content": "", "refusal": "."}),
+        DONE,
+    ],
+    "logprobs": [
+        ROLE,
+        *[
+            frame(
+                BARE
+                | {
+                    "choices": [
+                        {"index": 0, "delta": {"content": w}, "logprobs": {"content": []}, "finish_reason": None}
+                    ]
+                }
+            )
+            for w in WORDS
+        ],
+        finish(),
+        DONE,
+    ],
+    "unknown fields": [
+        ROLE,
+        *[chunk({"content": w, "new": {"a": [1]}}, padding="....") for w in WORDS],
+        finish(),
+        DONE,
+    ],
+    "no object": [
+        frame({"id": "c", "created": 1, "model": "m", "choices": [{"index": 0, "delta": {"content": w}}]})
+        for w in WORDS
+    ]
+    + [DONE],
+    "no created": [frame({**BARE, "created": None, "choices": [{"index": 0, "delta": {"content": w}}]}) for w in WORDS]
+    + [DONE],
+    "created that changes": [ROLE, text("a"), chunk({"content": "b"}, created=1700000009), text("c"), finish(), DONE],
+    "an index that is missing": [
+        ROLE,
+        *[frame(BARE | {"choices": [{"delta": {"content": w}, "finish_reason": None}]}) for w in WORDS],
+        finish(),
+        DONE,
+    ],
+    "finish reason as a word for none": [ROLE, *[chunk({"content": w}, finish="null") for w in WORDS], finish(), DONE],
+    "comments between": [ROLE, *[piece for w in WORDS for piece in (text(w), b": ping\n\n")], finish(), DONE],
+    "ids and events": [b"event: message\nid: 7\n" + piece for piece in [ROLE, *SPOKEN, finish(), DONE]],
+    "CRLF": [piece.replace(b"\n", b"\r\n") for piece in [ROLE, *SPOKEN, finish(), DONE]],
+    "CRLF from the middle on": [ROLE, *SPOKEN, *[piece.replace(b"\n", b"\r\n") for piece in [*SPOKEN, finish(), DONE]]],
+    "one newline between": [piece[:-1] for piece in [ROLE, *SPOKEN, finish()]] + [b"\n", DONE],
+    "a blank line too many": [piece + b"\n" for piece in [ROLE, *SPOKEN, finish(), DONE]],
+    "no space after data": [piece.replace(b"data: ", b"data:", 1) for piece in [ROLE, *SPOKEN, finish(), DONE]],
+    "an error in the middle": [ROLE, *SPOKEN, fault(), text("more"), DONE],
+    "an error on a chunk with text": [ROLE, text("a"), chunk({"content": "b"}, error={"message": "no"}), DONE],
+    "an empty error": [ROLE, text("a"), chunk({"content": "b"}, error={}), chunk({"content": "c"}, error=None), DONE],
+    "no end mark": [ROLE, *SPOKEN, finish(), usage()],
+    "broken off": [ROLE, *SPOKEN],
+    "broken off within a frame": [ROLE, *SPOKEN, text("half")[:-20]],
+    "no JSON": [ROLE, text("a"), b"data: {nonsense\n\n", text("b"), DONE],
+    "no UTF-8": [ROLE, text("a"), text("b").replace(b"b", b"\xff"), text("c"), DONE],
+    "content of another type": [ROLE, *[chunk({"content": c}) for c in (1, ["a"], {"a": 1}, True)], text("a"), DONE],
+    "content as parts": [ROLE, *[chunk({"content": [{"type": "text", "text": w}]}) for w in WORDS], finish(), DONE],
+    "choices empty": [frame(BARE | {"choices": []}), ROLE, *SPOKEN, frame(BARE | {"choices": []}), finish(), DONE],
+    "garbage after the end": [ROLE, *SPOKEN, finish(), DONE, text("more"), fault(), DONE],
+    "a byte order mark": [b"\xef\xbb\xbf" + ROLE, *SPOKEN, finish(), DONE],
+    "white space in the JSON": [
+        b"data: " + json.dumps(BARE | {"choices": [{"index": 0, "delta": {"content": w}}]}).encode() + b" \n\n"
+        for w in WORDS
+    ]
+    + [DONE],
+    "one great frame among small ones": [ROLE, text("a"), text("x" * 100_000), text("b"), finish(), DONE],
+}
+
+PROFILES = {
+    "every repair": COMPATIBLE,
+    "no repairs": Profile(),
+    "a role each time": Profile(repairs=CHAT_REPAIRS - {"role"}),
+    "no comments out": Profile(repairs=CHAT_REPAIRS - {"framing"}),
+}
+
+
+class Told:
+    """What came of a stream: bytes with the times at which they came, the head, the watch, the report."""
+
+    def __init__(self, given: Plan, reads: Iterable[bytes], *, short: bool) -> None:
+        exchange = self.exchange = Exchange(given, now=BEGIN)
+        self.said: list[tuple[float, bytes]] = []
+        self.passed = 0
+        now = BEGIN + 0.5
+        exchange.connected(now)
+        exchange.head_received(ResponseHead(200, SSE), now + 0.25)
+        for number, data in enumerate(reads):
+            now = BEGIN + 1 + number * 0.5
+            if exchange.settled:
+                break
+            if short and exchange.passes(data, now):
+                self.passed += 1
+                exchange.queue(data)
+            else:
+                exchange.body_received(data, now)
+            self._take(now)
+        if not exchange.settled:
+            exchange.body_ended(now + 1)
+            self._take(now + 1)
+
+    def _take(self, now: float) -> None:
+        if self.exchange.pending_bytes:
+            self.said.append((now, self.exchange.take()))
+            self.exchange.delivered(now)
+
+    @property
+    def everything(self) -> tuple[Any, ...]:
+        """All that can be seen of it, for comparison."""
+        exchange = self.exchange
+        error = exchange.error
+        words = (type(error), error.message, error.code, error.kind) if isinstance(error, UpstreamError) else error
+        return self.said, exchange.head, exchange.phase, exchange.wish, words, watched(exchange.watch), report(exchange)
+
+
+def watched(watch: Watch) -> dict[str, Any]:
+    seen = {name: getattr(watch, name) for name in Watch.__slots__}
+    return seen | {"error": repr(watch.error)}
+
+
+def report(exchange: Exchange) -> dict[str, Any]:
+    said: Report = exchange.report()
+    return msgspec.structs.asdict(said)
+
+
+class LongRelayer(ChatRelayer):
+    """Knows no short way, not even within."""
+
+    __slots__ = ()
+
+    def pass_on(self, data: bytes) -> bool:
+        return False
+
+
+class LongChat(OpenAIChat):
+    """Chat, every frame of which is opened."""
+
+    def relayer(self, asked: Any, *, profile: Profile, raw: bool, provider: str) -> LongRelayer:
+        return LongRelayer(profile=profile, include_usage=asked.include_usage, raw=raw, provider=provider)
+
+
+def both(reads: list[bytes], **changes: Any) -> Told:
+    """Run a stream both ways; what is returned went the short way where it could."""
+    short, long = Told(plan(**changes), reads, short=True), Told(plan(**changes), reads, short=False)
+    longest = Told(plan(**changes, dialect=LongChat()), reads, short=True)
+    assert (long.passed, longest.passed) == (0, 0)
+    assert short.everything == long.everything
+    assert short.everything == longest.everything
+    return short
+
+
+def cut(body: bytes, places: Iterable[int]) -> list[bytes]:
+    ends = sorted({place for place in places if 0 < place < len(body)})
+    return [body[a:b] for a, b in zip([0, *ends], [*ends, len(body)], strict=True)]
+
+
+def plans() -> list[Any]:
+    found = [
+        pytest.param(
+            {"profile": profile, "include_usage": asked}, id=f"{name}, usage {'asked' if asked else 'withheld'}"
+        )
+        for name, profile in PROFILES.items()
+        for asked in (True, False)
+    ]
+    return [*found, pytest.param({"raw": True, "include_usage": True}, id="raw")]
+
+
+@pytest.mark.parametrize("changes", plans())
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)
+def test_a_read_for_each_frame(stream: list[bytes], changes: dict[str, Any]) -> None:
+    both(stream, **changes)
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)
+def test_reads_cut_anywhere(stream: list[bytes], seeded_random: random.Random) -> None:
+    body = b"".join(stream)
+    for _ in range(12):
+        both(cut(body, seeded_random.choices(range(len(body)), k=seeded_random.randint(1, 30))))
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)
+def test_reads_of_several_frames_and_of_parts_of_one(stream: list[bytes], seeded_random: random.Random) -> None:
+    """A short way after a read that ended within a frame would tear it."""
+    for _ in range(12):
+        reads, rest = [], b""
+        for piece in stream:
+            rest += piece
+            how = seeded_random.random()
+            if how < 0.5:
+                reads.append(rest)
+                rest = b""
+            elif how < 0.75:
+                at = seeded_random.randrange(len(rest)) + 1
+                reads.append(rest[:at])
+                rest = rest[at:]
+        both([read for read in [*reads, rest] if read])
+
+
+FRAMES = [piece for stream in STREAMS.values() for piece in stream if len(piece) < 2000]
+
+
+@given(pieces=st.lists(st.sampled_from(FRAMES), max_size=12), places=st.sets(st.integers(0, 3000), max_size=4))
+def test_any_frames_in_any_order(pieces: list[bytes], places: set[int]) -> None:
+    both([ROLE, text("a"), *pieces])
+    body = b"".join([ROLE, text("a"), *pieces])
+    both(cut(body, places), include_usage=True)
+
+
+def test_the_common_stream_takes_the_short_way() -> None:
+    """Else there would be nothing to compare, and nothing gained."""
+    told = both(STREAMS["plain text"])
+    assert told.passed == len(SPOKEN) - 1, "all but the text that opens the gate"
+    assert told.exchange.phase is Phase.ENDED
+
+
+@pytest.mark.parametrize("provider", PROVIDERS, ids=lambda provider: provider.name)
+def test_so_do_the_known_providers_streams(provider: Any) -> None:
+    told = both(STREAMS["plain text"], profile=provider.profile)
+    assert told.passed == len(SPOKEN) - 1
+
+
+def test_reasoning_takes_the_short_way_too() -> None:
+    assert both([ROLE, *[reasoning(words) for words in WORDS], finish(), DONE]).passed == len(WORDS) - 1
+
+
+def test_nothing_passes_by_the_short_way_before_or_after_its_time() -> None:
+    exchange = Exchange(plan(), now=BEGIN)
+    assert not exchange.passes(text("a"), BEGIN), "no head"
+    exchange.connected(BEGIN)
+    exchange.head_received(ResponseHead(200, SSE), BEGIN)
+    assert not exchange.passes(text("a"), BEGIN), "no content"
+    exchange.body_received(ROLE + text("a"), BEGIN)
+    assert not exchange.passes(text("b"), BEGIN), "something waits"
+    exchange.take()
+    assert exchange.passes(text("b"), BEGIN)
+    exchange.body_received(text("c")[:10], BEGIN)
+    assert not exchange.passes(text("d"), BEGIN), "within a frame"
+    exchange.body_received(text("c")[10:], BEGIN)
+    exchange.take()
+    assert exchange.passes(text("d"), BEGIN)
+    exchange.body_received(finish(), BEGIN)
+    exchange.take()
+    exchange.client_left(BEGIN)
+    assert not exchange.passes(text("e"), BEGIN), "nobody to send it to"
+    exchange.body_received(usage(), BEGIN)
+    assert not exchange.passes(text("e"), BEGIN), "still nobody"
+
+
+def test_nothing_passes_after_the_end() -> None:
+    exchange = Exchange(plan(), now=BEGIN)
+    exchange.connected(BEGIN)
+    exchange.head_received(ResponseHead(200, SSE), BEGIN)
+    exchange.body_received(ROLE + text("a"), BEGIN)
+    exchange.take()
+    exchange.give_up(BEGIN)
+    assert not exchange.passes(text("b"), BEGIN)
+
+
+def test_a_frame_that_does_not_pass_has_left_no_trace() -> None:
+    exchange = Exchange(plan(), now=BEGIN)
+    exchange.connected(BEGIN)
+    exchange.head_received(ResponseHead(200, SSE), BEGIN)
+    exchange.body_received(ROLE + text("a"), BEGIN)
+    exchange.take()
+    before = watched(exchange.watch), exchange.heard_at, exchange.longest_gap_s
+    for data in (usage(), DONE, finish(), text("x", at=1), fault(), text("a") * 2, text("a")[:-1], b"\n", b": c\n\n"):
+        assert not exchange.passes(data, BEGIN + 5)
+        assert (watched(exchange.watch), exchange.heard_at, exchange.longest_gap_s) == before
+
+
+def test_no_utf8_where_nobody_reads_is_refused_on_either_way() -> None:
+    both([ROLE, text("a"), chunk({"content": "b"}, pad="@").replace(b"@", b"\xff"), DONE])

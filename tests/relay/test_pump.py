@@ -1,0 +1,901 @@
+"""The loop that moves bytes: order, back-pressure, and that it ends, tells and lets go whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.playbook import CHAT, CUT, DONE, HELLO, JSON, ROLE, SSE, fault, finish, plan, text, usage, whole
+from thalweg.canon.errors import Cancelled, InvalidRequest, Unavailable, UpstreamBroke
+from thalweg.canon.script import EndBody, SendBody, SendHead
+from thalweg.canon.script import Step as PlayedStep
+from thalweg.dialects.openai_chat import OpenAIChat
+from thalweg.dialects.openai_chat.relayer import ChatRelayer
+from thalweg.profiles.providers import COMPATIBLE
+from thalweg.relay import exchange as exchange_module
+from thalweg.relay import pump as pump_module
+from thalweg.relay.exchange import Exchange, Headers, Phase, Plan
+from thalweg.relay.pump import SLICE_BYTES, Pump
+from thalweg.relay.taps import Report
+from thalweg.upstream.base import Connector, Origin, UpstreamRequest
+from thalweg.upstream.played import PlayedConnector
+from thalweg.upstream.scripted import Body, Connect, End, Fail, Head, ScriptedCall, ScriptedConnector, Step
+
+REQUEST = UpstreamRequest(
+    origin=Origin("https", "api.acme.test", 443), method=b"POST", target=b"/v1", headers=(), body=b"{}", provider="acme"
+)
+BEGIN = (Connect(), Head(200, SSE))
+MOST_HELD_BYTES = 256 * 1024
+
+
+class Client:
+    """Who gets the answer. Takes everything at once until it is told to block; sends wait then, as a server's do."""
+
+    def __init__(self) -> None:
+        self.heads: list[tuple[int, Headers]] = []
+        self.pieces: list[bytes] = []
+        self.ways: list[str] = []
+        """By which way each piece came."""
+        self.ended = 0
+        self.gone = False
+        self.writes_now = True
+        self.fault: BaseException | None = None
+        """What the next send raises."""
+        self.waiting = 0
+        """Sends that are blocked."""
+        self._free = asyncio.Event()
+        self._free.set()
+
+    @property
+    def got(self) -> bytes:
+        return b"".join(self.pieces)
+
+    def block(self) -> None:
+        self._free.clear()
+
+    def unblock(self) -> None:
+        self._free.set()
+
+    def leave(self) -> None:
+        """The connection is lost: as with uvicorn, sends return and do nothing."""
+        self.gone = True
+        self._free.set()
+
+    async def send_head(self, status: int, headers: Headers) -> None:
+        await self._room()
+        assert not self.heads, "one head"
+        if not self.gone:
+            self.heads.append((status, headers))
+
+    def write_now(self, data: bytes) -> bool:
+        if self.fault is not None:
+            raise self.fault
+        assert not self.waiting, "nothing may overtake a send that waits"
+        if not self.writes_now or not self._free.is_set() or self.gone:
+            return False
+        self._take(data, "now")
+        return True
+
+    async def send_body(self, data: bytes, *, more: bool) -> None:
+        await self._room()
+        if self.gone:
+            return
+        self._take(data, "task")
+        self.ended += not more
+
+    async def _room(self) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.waiting += 1
+        assert self.waiting == 1, "one send at a time"
+        try:
+            await self._free.wait()
+        finally:
+            self.waiting -= 1
+
+    def _take(self, data: bytes, way: str) -> None:
+        assert self.heads, "the head comes first"
+        assert not self.ended, "nothing after the end"
+        assert len(data) <= SLICE_BYTES or way == "now"
+        self.pieces.append(data)
+        self.ways.append(way)
+
+
+class Tap:
+    """Notes what it is told."""
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        self.reports: list[Report] = []
+        self._fault = fault
+
+    def ended(self, report: Report) -> None:
+        self.reports.append(report)
+        if self._fault is not None:
+            raise self._fault
+
+
+class Stage:
+    """A pump under way, with everything around it."""
+
+    def __init__(self, *script: Step, given: Plan | None = None, connector: Connector | None = None) -> None:
+        self.scripted = ScriptedConnector(script or BEGIN)
+        self.client = Client()
+        self.taps = [Tap(), Tap()]
+        self.exchange = Exchange(given or plan(), now=pump_module._now())
+        self.pump = Pump(
+            self.exchange,
+            connector=connector or self.scripted,
+            request=REQUEST,
+            client=self.client,
+            taps=self.taps,
+        )
+        self.task: asyncio.Task[None] | None = None
+
+    @property
+    def call(self) -> ScriptedCall:
+        return self.scripted.calls[0]
+
+    @property
+    def report(self) -> Report:
+        return self.taps[0].reports[0]
+
+    async def start(self) -> None:
+        self.task = asyncio.get_running_loop().create_task(self.pump.run())
+        await turns()
+
+    async def feed(self, *pieces: bytes) -> None:
+        """The upstream sends, and the loop turns."""
+        self.call.add(*map(Body, pieces))
+        self.call.play_all()
+        await turns()
+
+    async def over(self) -> None:
+        """Wait for the pump; it must not hang."""
+        assert self.task is not None
+        async with asyncio.timeout(5):
+            await self.task
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def timers() -> list[asyncio.TimerHandle]:
+    loop: Any = asyncio.get_running_loop()
+    return [timer for timer in loop._scheduled if not timer.cancelled()]
+
+
+@asynccontextmanager
+async def staged(*script: Step, **how: Any) -> AsyncIterator[Stage]:
+    """A stage; at its end nothing may be left of the pump, and each tap was told once."""
+    before, waiting = asyncio.all_tasks(), timers()
+    stage = Stage(*script, **how)
+    yield stage
+    if stage.task is not None:
+        with suppress(asyncio.CancelledError):
+            await stage.over()
+    assert asyncio.all_tasks() == before
+    assert timers() == waiting
+    assert [len(tap.reports) for tap in stage.taps] == [1, 1]
+    assert all(call.closed_at is not None for call in stage.scripted.calls)
+    assert stage.exchange.settled
+    assert stage.exchange.phase is Phase.ENDED
+    stage.pump.tick()
+    stage.pump.client_left()
+    assert timers() == waiting
+    assert [len(tap.reports) for tap in stage.taps] == [1, 1]
+
+
+def error_of(got: bytes) -> dict[str, Any]:
+    """The error that a stream ends with."""
+    last = got.split(b"\n\n")[-2]
+    return dict(json.loads(last.removeprefix(b"data: "))["error"])
+
+
+# The good way.
+
+
+async def test_a_stream_is_carried_through() -> None:
+    async with staged(*BEGIN, Body(HELLO), End()) as stage:
+        await stage.start()
+        stage.scripted.play_all()
+        await stage.over()
+        assert stage.client.got == HELLO
+        assert (stage.client.heads[0][0], stage.client.ended) == (200, 1)
+        assert (stage.report.outcome, stage.call.released) == ("complete", True)
+        assert stage.pump.call is stage.call
+        assert stage.pump.aborted_at is None
+
+
+async def test_a_frame_is_with_the_client_before_its_callback_returns() -> None:
+    async with staged() as stage:
+        await stage.start()
+        await stage.feed(ROLE, text("a"))
+        stage.call.add(Body(text("b")), Body(text("c") + text("d")))
+        stage.call.step()
+        assert stage.client.pieces[-1] == text("b")
+        stage.call.step()
+        assert stage.client.pieces[-1] == text("c") + text("d"), "several frames in one read leave in one write"
+        assert stage.client.ways[-2:] == ["now", "now"]
+        await stage.feed(finish(), DONE)
+
+
+async def test_what_a_busy_client_cannot_take_goes_in_one_piece() -> None:
+    async with staged() as stage:
+        await stage.start()
+        await stage.feed(ROLE, text("a"))
+        stage.client.writes_now = False
+        stage.call.add(Body(text("b")), Body(text("c")), Body(finish()))
+        stage.call.play_all()
+        await turns()
+        assert stage.client.pieces[-1] == text("b") + text("c") + finish()
+        assert stage.client.ways[-1] == "task"
+        stage.client.writes_now = True
+        await stage.feed(DONE)
+
+
+@pytest.mark.parametrize("size", [0, 1, SLICE_BYTES - 200, SLICE_BYTES, 3 * SLICE_BYTES + 1])
+async def test_a_whole_answer_leaves_in_slices(size: int) -> None:
+    body = whole("x" * size)
+    async with staged(Connect(), Head(200, JSON), Body(body), End(), given=plan(stream=False)) as stage:
+        await stage.start()
+        stage.scripted.play_all()
+        await stage.over()
+        assert stage.client.got == body
+        assert stage.client.ended == 1
+        assert len(stage.client.pieces) == -(-len(body) // SLICE_BYTES)
+
+
+async def test_an_end_without_bytes_still_ends_the_body() -> None:
+    """An untouched stream that lacks its end mark."""
+    async with staged(given=plan(raw=True)) as stage:
+        await stage.start()
+        await stage.feed(ROLE, text("a"), finish())
+        assert stage.client.ended == 0
+        stage.call.add(End())
+        stage.call.play_all()
+        await stage.over()
+        assert (stage.client.got, stage.client.ended) == (ROLE + text("a") + finish(), 1)
+
+
+async def test_an_end_without_bytes_that_comes_during_a_send_ends_the_body_too() -> None:
+    async with staged(given=plan(raw=True)) as stage:
+        await stage.start()
+        stage.client.block()
+        await stage.feed(ROLE, text("a"), finish())
+        stage.call.add(End())
+        stage.call.play_all()
+        stage.client.unblock()
+        await stage.over()
+        assert stage.client.ended == 1
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_error_is_a_whole_answer(stream: bool) -> None:
+    async with staged(Connect(), Fail(UpstreamBroke("it broke")), given=plan(stream=stream)) as stage:
+        await stage.start()
+        stage.scripted.play_all()
+        await stage.over()
+        assert (stage.client.heads[0][0], stage.client.ended) == (502, 1)
+        assert json.loads(stage.client.got)["error"]["message"] == "it broke"
+        error = stage.exchange.error
+        assert isinstance(error, UpstreamBroke)
+        assert error.provider == "acme", "who it was is known here, if not there"
+
+
+async def test_time_opens_the_gate_and_breaks_silences() -> None:
+    async with staged() as stage:
+        await stage.start()
+        await stage.feed(ROLE)
+        begun = stage.exchange.started_at
+        stage.pump.tick(begun + 9)
+        await turns()
+        assert not stage.client.heads
+        stage.pump.tick(begun + 10)
+        await turns()
+        assert stage.client.got == ROLE
+        stage.exchange.said_at = begun + 10
+        stage.pump.tick(begun + 21)
+        await turns()
+        assert stage.client.got.startswith(ROLE)
+        assert b'"delta":{"content":""}' in stage.client.pieces[-1]
+        stage.pump.cancel(Cancelled("Enough."))
+        await stage.over()
+        assert error_of(stage.client.got)["code"] == "cancelled"
+
+
+async def test_the_gate_opens_by_time_with_nothing_held() -> None:
+    async with staged() as stage:
+        await stage.start()
+        stage.scripted.play_all()
+        stage.pump.tick(stage.exchange.started_at + 10)
+        await turns()
+        assert (len(stage.client.heads), stage.client.got) == (1, b"")
+        await stage.feed(ROLE)
+        assert stage.client.got == ROLE
+        stage.pump.shut_down(Unavailable("Closing."))
+        await stage.over()
+        assert stage.report.outcome == "gateway_error"
+
+
+# Order.
+
+ACTS = ["upstream"] * 6 + ["turn"] * 4 + ["block", "unblock", "busy", "free", "tick"]
+
+
+@given(
+    acts=st.lists(st.sampled_from(ACTS), max_size=60),
+    sizes=st.lists(st.integers(1, 400), min_size=1, max_size=8),
+    words=st.integers(0, 30),
+)
+def test_the_order_is_kept_by_whichever_way(acts: list[str], sizes: list[int], words: int) -> None:
+    asyncio.run(_ordered(acts, sizes, words))
+
+
+async def _ordered(acts: list[str], sizes: list[int], words: int) -> None:
+    """Any mixture of reads, loop turns, and a client that takes, waits and refuses: the same bytes."""
+    body = ROLE + b"".join(text(f"word {i} ") for i in range(words)) + finish() + DONE
+    async with staged() as stage:
+        await stage.start()
+        stage.call.add(*map(Body, _cut(body, sizes)), End())
+        for act in acts:
+            if act == "upstream":
+                stage.call.step()
+            elif act == "turn":
+                await asyncio.sleep(0)
+            elif act == "tick":
+                stage.pump.tick()
+            elif act in ("busy", "free"):
+                stage.client.writes_now = act == "free"
+            else:
+                getattr(stage.client, act)()
+            assert body.startswith(stage.client.got)
+        stage.client.unblock()
+        stage.call.play_all()
+        await stage.over()
+        assert (stage.client.got, stage.client.ended) == (body, 1)
+
+
+def _cut(body: bytes, sizes: list[int]) -> Iterator[bytes]:
+    at = number = 0
+    while at < len(body):
+        size = sizes[number % len(sizes)]
+        yield body[at : at + size]
+        at, number = at + size, number + 1
+
+
+# Back-pressure.
+
+BIG = text("x" * 16_000)
+
+
+async def test_a_client_that_does_not_read_holds_its_upstream_back() -> None:
+    async with staged() as stage:
+        await stage.start()
+        await stage.feed(ROLE, text("a"))
+        stage.client.block()
+        got = len(stage.client.got)
+        stage.call.add(*[Body(BIG)] * 1000)
+        read = 0
+        while stage.call.step():
+            read += 1
+            await turns(2)
+        assert stage.call.paused
+        assert read * len(BIG) <= MOST_HELD_BYTES
+        assert read * len(BIG) > 64 * 1024, "not by the first byte either"
+        assert stage.exchange.pending_bytes <= 64 * 1024 + len(BIG)
+        for _ in range(20):
+            stage.pump.tick(stage.exchange.heard_at + 301)
+        assert stage.exchange.phase is Phase.SENDING, "the silence is ours"
+        assert len(stage.client.got) == got
+        stage.pump.cancel(Cancelled("Enough."))
+        assert stage.call.aborted, "at once, though the client does not read"
+        stage.client.unblock()
+        await stage.over()
+        assert stage.client.got == ROLE + text("a") + BIG * read + stage.client.got[-len(_CANCELLED) :]
+        assert stage.client.got.endswith(_CANCELLED)
+
+
+_CANCELLED = CHAT.encode_stream_error(Cancelled("Enough."))
+
+
+async def test_a_burst_in_one_turn_is_held_back_too() -> None:
+    async with staged() as stage:
+        await stage.start()
+        await stage.feed(ROLE, text("a"))
+        stage.client.writes_now = False
+        stage.call.add(*[Body(BIG)] * 100, Body(finish() + DONE))
+        read = stage.call.play_all()
+        assert stage.call.paused
+        assert stage.exchange.pending_bytes <= 64 * 1024 + len(BIG)
+        assert read == -(-64 * 1024 // len(BIG))
+        for _ in range(1000):
+            stage.call.play_all()
+            await asyncio.sleep(0)
+        await stage.over()
+        assert stage.client.got == ROLE + text("a") + BIG * 100 + finish() + DONE
+        assert stage.call.pauses > 10
+
+
+async def test_reading_goes_on_below_the_low_mark() -> None:
+    async with staged() as stage:
+        await stage.start()
+        await stage.feed(ROLE, text("a"))
+        stage.client.block()
+        stage.client.writes_now = False
+        stage.call.add(*[Body(BIG)] * 30, Body(finish() + DONE))
+        while not stage.call.paused:
+            assert stage.call.step()
+        heard_at = stage.exchange.heard_at
+        await turns()
+        assert stage.call.paused, "it is taken, but not delivered"
+        stage.client.unblock()
+        await turns()
+        assert not stage.call.paused
+        assert stage.exchange.heard_at > heard_at, "the wait was ours, and is no gap"
+        stage.client.writes_now = True
+        stage.call.play_all()
+        await stage.over()
+        assert stage.client.got == ROLE + text("a") + BIG * 30 + finish() + DONE
+        assert stage.client.ways[-2] == "now", "a client that is fast again gets the fast way"
+        assert stage.report.longest_gap_ms < 1000
+
+
+async def test_a_slow_client_that_reads_now_and_then_gets_everything() -> None:
+    async with staged() as stage:
+        await stage.start()
+        stage.call.add(Body(ROLE), *[Body(BIG)] * 60, Body(finish() + DONE))
+        most = 0
+        while not stage.exchange.settled:
+            stage.client.block()
+            stage.call.play_all()
+            await turns()
+            most = max(most, stage.exchange.pending_bytes)
+            stage.client.unblock()
+            await turns(1)
+        await stage.over()
+        assert stage.client.got == ROLE + BIG * 60 + finish() + DONE
+        assert most <= 64 * 1024 + len(BIG)
+
+
+# The client leaves.
+
+
+async def test_the_upstream_is_closed_before_leaving_returns() -> None:
+    async with staged() as stage:
+        await stage.start()
+        await stage.feed(ROLE, text("a"))
+        stage.pump.client_left()
+        assert stage.call.aborted
+        assert stage.pump.aborted_at is not None
+        await stage.over()
+        assert (stage.report.outcome, stage.client.ended) == ("cancelled", 0)
+
+
+@pytest.mark.parametrize("place", ["connecting", "waiting", "holding", "in the head", "in a send"])
+async def test_a_client_leaves_in_each_place(place: str) -> None:
+    script: dict[str, tuple[Step, ...]] = {
+        "connecting": (),
+        "waiting": (Connect(),),
+        "holding": (*BEGIN, Body(ROLE)),
+        "in the head": (*BEGIN, Body(ROLE + text("a"))),
+        "in a send": (*BEGIN, Body(ROLE + text("a"))),
+    }
+    async with staged(*script[place] or (Connect(),)) as stage:
+        await stage.start()
+        if place == "in the head":
+            stage.client.block()
+        if script[place]:
+            stage.scripted.play_all()
+            await turns()
+        if place == "in a send":
+            stage.client.block()
+            await stage.feed(text("b"))
+        assert stage.client.waiting == (place.startswith("in "))
+        stage.pump.client_left()
+        assert stage.call.aborted
+        await turns()
+        stage.client.leave()
+        await stage.over()
+        assert stage.report.outcome == "cancelled"
+        assert stage.client.got == (ROLE + text("a") if place == "in a send" else b"")
+
+
+async def test_a_client_that_left_before_the_pump_ran_starts_no_call() -> None:
+    async with staged() as stage:
+        stage.pump.client_left()
+        await stage.start()
+        await stage.over()
+        assert stage.scripted.calls == []
+        assert stage.client.heads == []
+        assert stage.report.outcome == "cancelled"
+
+
+async def test_an_answer_that_was_cancelled_before_the_pump_ran_is_told_so() -> None:
+    async with staged() as stage:
+        stage.pump.cancel(Cancelled("Enough."))
+        await stage.start()
+        await stage.over()
+        assert stage.scripted.calls == []
+        assert (stage.client.heads[0][0], stage.client.ended) == (499, 1)
+
+
+async def test_after_the_finish_reason_the_usage_is_waited_for() -> None:
+    async with staged() as stage:
+        await stage.start()
+        await stage.feed(ROLE, text("a"), finish())
+        stage.pump.client_left()
+        stage.pump.client_left()
+        stage.client.leave()
+        assert stage.call.closed_at is None
+        await stage.feed(usage(30, 50))
+        await stage.feed(DONE)
+        await stage.over()
+        assert (stage.report.outcome, stage.report.usage_source) == ("complete", "reported")
+        assert stage.call.released
+        assert stage.client.got == ROLE + text("a") + finish()
+
+
+async def test_but_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A timer of its own, so that it is not the sweep's next turn that ends it."""
+    for module in (exchange_module, pump_module):
+        monkeypatch.setattr(module, "LINGER_S", 0.01)
+    async with staged() as stage:
+        await stage.start()
+        await stage.feed(ROLE, text("a"), finish())
+        stage.pump.client_left()
+        stage.pump.client_left()
+        await stage.over()
+        assert (stage.report.outcome, stage.call.aborted) == ("cancelled", True)
+
+
+async def test_an_upstream_that_was_held_back_is_read_while_lingering() -> None:
+    """Else the usage could not come."""
+    async with staged() as stage:
+        await stage.start()
+        await stage.feed(ROLE, text("a"))
+        stage.client.writes_now = False
+        stage.call.add(Body(BIG * 10 + finish()), Body(usage(30, 50)), Body(DONE))
+        stage.call.play_all()
+        assert stage.call.paused
+        stage.client.leave()
+        stage.pump.client_left()
+        assert not stage.call.paused
+        stage.call.play_all()
+        await stage.over()
+        assert (stage.report.outcome, stage.report.usage.output_tokens) == ("complete", 50)
+
+
+async def test_a_client_that_leaves_with_the_answer_in_line_is_let_go() -> None:
+    async with staged() as stage:
+        await stage.start()
+        stage.client.block()
+        await stage.feed(HELLO)
+        assert stage.call.released
+        stage.pump.client_left()
+        stage.client.leave()
+        await stage.over()
+        assert stage.report.outcome == "complete"
+        assert stage.client.got == b""
+
+
+@pytest.mark.parametrize("last", [text("b"), finish(), finish() + DONE, fault()])
+async def test_a_server_may_say_by_a_send_that_raises_that_the_client_is_gone(last: bytes) -> None:
+    async with staged() as stage:
+        await stage.start()
+        await stage.feed(ROLE, text("a"))
+        stage.client.writes_now = False
+        stage.call.add(Body(last))
+        stage.call.play_all()
+        stage.client.fault = ConnectionResetError("gone")
+        await turns()
+        if last == finish():
+            stage.client.fault = None
+            await stage.feed(usage(30, 50), DONE)
+        await stage.over()
+        outcomes = {text("b"): "cancelled", fault(): "upstream_error"}
+        assert stage.report.outcome == outcomes.get(last, "complete")
+        assert stage.client.got == ROLE + text("a")
+
+
+# Cancellation of the task.
+
+
+@pytest.mark.parametrize("place", ["just begun", "waiting", "in the head", "in a send", "in a slice", "lingering"])
+async def test_a_task_that_is_cancelled_leaves_nothing(place: str) -> None:
+    async with staged() as stage:
+        if place == "just begun":
+            stage.task = asyncio.get_running_loop().create_task(stage.pump.run())
+        else:
+            await stage.start()
+        if place == "in the head":
+            stage.client.block()
+            await stage.feed(ROLE + text("a"))
+        elif place in ("in a send", "in a slice"):
+            await stage.feed(ROLE + text("a"))
+            stage.client.block()
+            await stage.feed(text("b" * (200_000 if place == "in a slice" else 1)))
+        elif place == "lingering":
+            await stage.feed(ROLE, text("a"), finish())
+            stage.pump.client_left()
+        assert stage.client.waiting == place.startswith("in ")
+        assert stage.task is not None
+        if place == "just begun":
+            await turns(1)
+        stage.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stage.over()
+        assert stage.report.outcome == ("cancelled" if place == "lingering" else "gateway_error")
+        assert stage.call.aborted
+        assert stage.client.ended == 0
+
+
+async def test_a_task_that_is_cancelled_twice_tells_once() -> None:
+    async with staged() as stage:
+        await stage.start()
+        assert stage.task is not None
+        stage.task.cancel()
+        stage.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stage.over()
+
+
+async def test_a_client_double_that_is_broken_is_our_fault() -> None:
+    """A bug in the server's side is raised on, and all is closed before."""
+    async with staged() as stage:
+        await stage.start()
+        stage.client.fault = RuntimeError("no such message")
+        stage.call.add(Body(ROLE + text("a")))
+        stage.call.play_all()
+        with pytest.raises(RuntimeError, match="no such message"):
+            await stage.over()
+        stage.task = None
+        assert (stage.report.outcome, stage.call.aborted) == ("gateway_error", True)
+
+
+# Bugs of ours.
+
+
+class Bug(Exception):
+    """What should not have happened."""
+
+
+def bug(*_: Any, **__: Any) -> Any:
+    raise Bug("the text of it is for the log alone")
+
+
+class BuggyRelayer(ChatRelayer):
+    """Raises at the frame that says so, and at the end if it is told to."""
+
+    __slots__ = ()
+
+    def feed(self, frames: Any) -> list[bytes]:
+        frames = list(frames)
+        out = super().feed(frames)
+        return bug() if any(b"BUG" in frame.raw for frame in frames) else out
+
+    def pass_on(self, data: bytes) -> bool:
+        return bug() if b"SHORT" in data else super().pass_on(data)
+
+    def end(self) -> list[bytes]:
+        return bug()
+
+
+@pytest.fixture
+def buggy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
+    """A plan in whose dialect these methods raise; `relayer` makes one that raises on cue."""
+
+    def make(*methods: str, **changes: Any) -> Plan:
+        dialect = OpenAIChat()
+        for method in methods:
+            monkeypatch.setattr(dialect, method, bug, raising=True)
+        if "relayer" not in methods:
+            relayer = BuggyRelayer(profile=COMPATIBLE, include_usage=True, raw=False, provider="acme")
+            monkeypatch.setattr(dialect, "relayer", lambda *_, **__: relayer)
+        return plan(dialect=dialect, **changes)
+
+    return make
+
+
+def check_named(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """The client is told an id, the log has it with the reason, and the upstream is closed."""
+    said = stage.client.got
+    assert b"str_1" in said
+    assert b"the text of it" not in said
+    assert (stage.report.outcome, stage.report.error_kind) == ("gateway_error", "server")
+    logged = [record for record in caplog.records if record.name == "thalweg.relay"]
+    assert len(logged) == 1
+    assert logged[0].getMessage() == "stream str_1 failed"
+    assert logged[0].levelno == logging.ERROR
+    assert logged[0].exc_info is not None
+    assert isinstance(logged[0].exc_info[1], Bug)
+
+
+@pytest.mark.parametrize("piece", [text("BUG") + text("b"), text("SHORT")])
+async def test_a_bug_in_mid_stream_ends_it_with_an_error(
+    buggy: Callable[..., Plan], caplog: pytest.LogCaptureFixture, piece: bytes
+) -> None:
+    async with staged(given=buggy()) as stage:
+        await stage.start()
+        await stage.feed(ROLE, text("a"))
+        stage.call.add(Body(piece), Body(text("b")))
+        stage.call.step()
+        assert stage.call.aborted, "in the same turn"
+        await stage.over()
+        assert stage.client.got.startswith(ROLE + text("a") + b'data: {"error":{')
+        assert error_of(stage.client.got)["code"] == "internal_error"
+        assert stage.client.ended == 1
+        check_named(stage, caplog)
+
+
+BUGS: list[Any] = [
+    pytest.param(("relayer",), {}, (*BEGIN,), id="a relayer cannot be made"),
+    pytest.param((), {}, (*BEGIN, Body(text("BUG"))), id="in the first frame"),
+    pytest.param((), {}, (*BEGIN, Body(ROLE), End()), id="at the end of the body"),
+    pytest.param(("stream_decoder",), {"stream": False}, (*BEGIN,), id="a decoder cannot be made"),
+    pytest.param(("encode_answer",), {"stream": False}, (*BEGIN, Body(HELLO)), id="a folded answer cannot be written"),
+    pytest.param(
+        ("watch_answer",), {"stream": False}, (Connect(), Head(200, JSON), Body(whole()), End()), id="whole, unread"
+    ),
+    pytest.param(
+        ("stream_encoder",), {}, (Connect(), Head(200, JSON), Body(whole()), End()), id="whole, cannot be streamed"
+    ),
+    pytest.param(("decode_error",), {}, (Connect(), Head(500, JSON), End()), id="an upstream's error is not read"),
+]
+
+
+@pytest.mark.parametrize(("methods", "changes", "script"), BUGS)
+async def test_a_bug_before_the_answer_is_an_http_error(
+    buggy: Callable[..., Plan],
+    caplog: pytest.LogCaptureFixture,
+    methods: tuple[str, ...],
+    changes: dict[str, Any],
+    script: tuple[Step, ...],
+) -> None:
+    async with staged(*script, given=buggy(*methods, **changes)) as stage:
+        await stage.start()
+        stage.scripted.play_all()
+        await stage.over()
+        assert (stage.client.heads[0][0], stage.client.ended) == (500, 1)
+        assert json.loads(stage.client.got)["error"]["code"] == "internal_error"
+        check_named(stage, caplog)
+
+
+async def test_a_bug_in_a_tick_harms_no_other_stream(
+    buggy: Callable[..., Plan], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with staged(given=buggy("keepalive")) as stage:
+        await stage.start()
+        await stage.feed(ROLE, text("a"))
+        stage.pump.tick(stage.exchange.said_at + 11)
+        assert stage.call.aborted
+        await stage.over()
+        check_named(stage, caplog)
+
+
+@pytest.mark.parametrize("method", ["encode_error", "encode_stream_error"])
+@pytest.mark.parametrize("cause", ["cut", "cancel", "shut_down", "tick"])
+async def test_an_error_that_cannot_be_said_cuts_the_connection(
+    buggy: Callable[..., Plan], caplog: pytest.LogCaptureFixture, method: str, cause: str
+) -> None:
+    async with staged(given=buggy(method)) as stage:
+        await stage.start()
+        if method == "encode_stream_error":
+            await stage.feed(ROLE, text("a"))
+        {
+            "cut": lambda: stage.call.fail(CUT),
+            "cancel": lambda: stage.pump.cancel(Cancelled("Enough.")),
+            "shut_down": lambda: stage.pump.shut_down(Unavailable("Closing.")),
+            "tick": lambda: stage.pump.tick(stage.exchange.started_at + 3601),
+        }[cause]()
+        await stage.over()
+        assert stage.client.ended == 0, "so that the server closes the connection"
+        assert stage.report.outcome == "gateway_error"
+        assert [record.getMessage() for record in caplog.records] == [
+            "stream str_1 failed",
+            "stream str_1 failed to say so",
+        ]
+
+
+async def test_an_error_that_is_no_bug_is_said_in_its_own_words(
+    buggy: Callable[..., Plan], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A request that an upstream takes and the canon does not, when the answer must be written by us."""
+    given = buggy()
+
+    def refuse() -> Any:
+        raise InvalidRequest("There is no such role.", param="messages[0].role")
+
+    monkeypatch.setattr(given.asked, "canon", refuse)
+    async with staged(Connect(), Head(200, JSON), Body(whole()), End(), given=given) as stage:
+        await stage.start()
+        stage.scripted.play_all()
+        await stage.over()
+        assert stage.client.heads[0][0] == 400
+        assert json.loads(stage.client.got)["error"]["param"] == "messages[0].role"
+        assert not caplog.records
+
+
+async def test_a_call_that_cannot_be_started_is_an_error_like_others(caplog: pytest.LogCaptureFixture) -> None:
+    class Unstartable(ScriptedConnector):
+        start = bug
+
+    async with staged(connector=Unstartable()) as stage:
+        await stage.start()
+        await stage.over()
+        assert stage.client.heads[0][0] == 500
+        check_named(stage, caplog)
+
+
+async def test_a_write_that_raises_ends_the_answer(caplog: pytest.LogCaptureFixture) -> None:
+    async with staged() as stage:
+        await stage.start()
+        await stage.feed(ROLE, text("a"))
+        stage.client.fault = Bug()
+        stage.call.add(Body(text("b")))
+        stage.call.step()
+        assert stage.call.aborted
+        stage.client.fault = None
+        await stage.over()
+        check_named(stage, caplog)
+
+
+@pytest.mark.parametrize("method", ["abort", "release", "pause_reading"])
+async def test_a_call_that_raises_does_not_hang_the_client(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, method: str
+) -> None:
+    async with staged() as stage:
+        await stage.start()
+        await stage.feed(ROLE, text("a"))
+        monkeypatch.setattr(stage.call, method, bug)
+        piece = {"abort": fault(), "release": finish() + DONE, "pause_reading": BIG * 10}[method]
+        stage.client.writes_now = method != "pause_reading"
+        stage.call.add(Body(piece))
+        stage.call.play_all()
+        await stage.over()
+        assert stage.client.ended == 1
+        assert [record.getMessage() for record in caplog.records] == ["stream str_1 failed"]
+        monkeypatch.undo()
+        stage.call.abort()
+
+
+async def test_the_other_taps_are_told_when_one_fails(caplog: pytest.LogCaptureFixture) -> None:
+    async with staged(*BEGIN, Body(HELLO)) as stage:
+        stage.pump._taps = (Tap(Bug()), *stage.taps)
+        await stage.start()
+        stage.scripted.play_all()
+        await stage.over()
+        assert stage.client.got == HELLO
+        assert [record.getMessage() for record in caplog.records] == ["a tap of stream str_1 failed"]
+
+
+async def test_a_bug_does_not_reach_a_real_connector(
+    buggy: Callable[..., Plan], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The played one stops silently and raises in the loop's own callback when a listener raises."""
+    loop, unhandled = asyncio.get_running_loop(), list[Any]()
+    loop.set_exception_handler(lambda _, context: unhandled.append(context))
+
+    def steps(_: UpstreamRequest) -> Iterator[PlayedStep]:
+        yield SendHead(200, SSE)
+        for piece in (ROLE, text("a"), text("BUG") + text("b"), finish() + DONE):
+            yield SendBody(piece)
+        yield EndBody()
+
+    connector = PlayedConnector(steps)
+    async with staged(connector=connector, given=buggy()) as stage:
+        await stage.start()
+        await stage.over()
+        assert error_of(stage.client.got)["code"] == "internal_error"
+        check_named(stage, caplog)
+    assert unhandled == []
+    assert connector.open_calls == 0
