@@ -1,0 +1,10 @@
+#!/bin/sh
+# Shows the events of an answer as they come. -N: curl must not gather them.
+curl -sS -N "${BASE_URL:-http://127.0.0.1:8080/v1}/chat/completions" \
+  -H "Authorization: Bearer ${API_KEY:-any}" \
+  -H "Content-Type: application/json" \
+  -d '{
+    "model": "'"${MODEL:-sim/text}"'",
+    "messages": [{"role": "user", "content": "哪些河流入海？🌊"}],
+    "stream": true
+  }'

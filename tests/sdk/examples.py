@@ -1,0 +1,100 @@
+"""Runs the programs in `examples/` as their readers do: in a process of their own, with the official SDKs."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.live.gateway import ROOT, Gateway, clean_environment
+from thalweg.ledger.entry import Entry
+
+EXAMPLES = ROOT / "examples"
+SDK_PYTHON = ROOT / ".venv-sdk" / "bin" / "python"
+NODE_MODULES = ROOT / "tests" / "node" / "node_modules"
+RUN_S = 60.0
+"""How long a program may take. Each takes a second or two."""
+
+
+class Ran(NamedTuple):
+    """What a program printed, and what it left in the ledger, the oldest first."""
+
+    said: str
+    entries: list[Entry]
+
+    @property
+    def entry(self) -> Entry:
+        (entry,) = self.entries
+        return entry
+
+
+def python_command() -> str:
+    """The Python that has the SDKs. Skips where it is not installed, or not wholly."""
+    if not (SDK_PYTHON.parents[1] / ".requirements").is_file():
+        pytest.skip(f"the Python SDKs are not in {SDK_PYTHON.parents[1]}: `make sdk` installs them")
+    return str(SDK_PYTHON)
+
+
+def node_command() -> str:
+    """Node, where its SDK is installed."""
+    if not (NODE_MODULES / ".package-lock.json").is_file():
+        pytest.skip(f"the Node SDK is not in {NODE_MODULES}: `make node` installs it")
+    return program("node")
+
+
+def program(name: str) -> str:
+    """A program on the path."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name!r} is not installed on this machine")
+    return found
+
+
+class Examples:
+    """Runs examples against one gateway. `folder` is where the Node ones find their SDK beside them."""
+
+    def __init__(self, gateway: Gateway, folder: Path) -> None:
+        self.gateway = gateway
+        self._folder = folder
+
+    def run(self, name: str, *arguments: str, mount: str = "/v1", entries: int = 1, **settings: str) -> Ran:
+        """One example to its end, which must be a good one. `settings` are variables of its environment."""
+        before = len(self.gateway.entries())
+        done = subprocess.run(
+            self.command(name, *arguments),
+            cwd=self._folder,
+            env=self.environment(mount, **settings),
+            capture_output=True,
+            timeout=RUN_S,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr.decode(errors="replace")
+        # strict: half a character in the answer would be an error here.
+        return Ran(done.stdout.decode(), self.gateway.settled_since(before, entries))
+
+    def environment(self, mount: str = "/v1", **settings: str) -> dict[str, str]:
+        """The settings that every example knows, and more."""
+        own = {"BASE_URL": self.gateway.url + mount, "PYTHONUTF8": "1", "NODE_NO_WARNINGS": "1"}
+        return clean_environment(own | ({"API_KEY": self.gateway.key} if self.gateway.key else {}) | settings)
+
+    def command(self, name: str, *arguments: str) -> list[str]:
+        """How an example is started."""
+        if name.endswith(".py"):
+            return [python_command(), str(EXAMPLES / "python" / name), *arguments]
+        if name.endswith(".sh"):
+            program("curl")
+            return [program("sh"), str(EXAMPLES / "curl" / name), *arguments]
+        node = node_command()
+        beside = self._folder / "node_modules"
+        if not beside.is_symlink():
+            beside.symlink_to(NODE_MODULES, target_is_directory=True)
+        # Node looks for a package in the folders above the program, and nowhere else.
+        return [node, shutil.copy(EXAMPLES / "node" / name, self._folder / name), *arguments]
+
+
+def sdk_program(name: str) -> list[str]:
+    """The command of a program of the tests that needs the SDKs."""
+    return [python_command(), str(Path(__file__).with_name(name))]
