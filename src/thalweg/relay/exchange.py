@@ -536,8 +536,8 @@ class Exchange:
 
     # The account.
 
-    def report(self) -> Report:
-        """What is to be said of this attempt, once it has ended."""
+    def report(self, closed_at: float | None = None) -> Report:
+        """What is to be said of this attempt, once it has ended; the upstream call was closed at `closed_at`."""
         assert self.outcome is not None and self.ended_at is not None
         usage, source = self._usage()
         first, sent = self.first_content_at, self.sent_at
@@ -553,6 +553,7 @@ class Exchange:
             error_kind=self.error.kind if self.error else None,
             deltas=self.watch.deltas,
             longest_gap_ms=self.longest_gap_s * 1000,
+            upstream_closed_ms=_ms(self.ended_at, closed_at) if self.outcome == "cancelled" else None,
             repaired=self.watch.repaired,
         )
 

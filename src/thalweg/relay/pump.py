@@ -269,7 +269,7 @@ class Pump:
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
-        report = self.exchange.report()
+        report = self.exchange.report(None if self._call is None else self._call.closed_at)
         for tap in self._taps:
             try:
                 tap.ended(report)

@@ -33,5 +33,6 @@ class Meter:
                 duration_ms=report.duration_ms,
                 upstream_status=report.upstream_status,
                 error_kind=report.error_kind,
+                upstream_closed_ms=report.upstream_closed_ms,
             )
         )
