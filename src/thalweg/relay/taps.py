@@ -32,7 +32,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     longest_gap_ms: float
     """The longest wait between two reads from the upstream."""
     upstream_closed_ms: float | None
-    """From the client's going, or somebody's cancelling, to the upstream call being closed; `None` where neither was."""
+    """From the client's going, or a cancelling, to the upstream call being closed; `None` where neither was."""
     repaired: dict[str, int]
     """How many frames each repair row changed."""
 

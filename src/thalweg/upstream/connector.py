@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from thalweg.canon.errors import UpstreamBroke, UpstreamError
+from thalweg.canon.errors import GatewayError, UpstreamBroke, UpstreamError
 from thalweg.upstream.base import Listener, Origin, ResponseHead, UpstreamRequest
 from thalweg.upstream.connection import Connection
 from thalweg.upstream.dial import Dialer
@@ -241,14 +241,14 @@ class HttpCall:
 
     def answered(self, connection: Connection, *, reusable: bool) -> None:
         """Give the connection back, then tell the listener."""
-        quiet = self._quiet
+        quiet, listener = self._quiet, self._listener
         self._finish()
         if reusable:
             self._connector.pool.give_back(connection)
         else:
             connection.abort()
         if not quiet:
-            self._listener.body_ended()
+            listener.body_ended()
 
     def answer_broke(self, error: UpstreamBroke) -> None:
         """Close the connection, then tell the listener."""
@@ -269,10 +269,10 @@ class HttpCall:
 
     def fail(self, error: UpstreamError) -> None:
         """Close everything, then tell the listener."""
-        quiet = self._quiet
+        quiet, listener = self._quiet, self._listener
         self.abort()
         if not quiet:
-            self._listener.call_failed(error)
+            listener.call_failed(error)
 
     def _dialled(self, task: asyncio.Task[Connection]) -> None:
         self._connecting = None
@@ -317,9 +317,29 @@ class HttpCall:
         self._quiet = True
         self.closed_at = time.monotonic()
         self._connection = self._connecting = self._reader = None
+        # The listener holds the call: without this, every call would be work for the collector.
+        self._listener, self.body_received = _NOBODY, _NOBODY.body_received
         if self._discard_timer is not None:
             self._discard_timer.cancel()
+            self._discard_timer = None
         self._connector.forget(self)
+
+
+class _Nobody:
+    """Who listens to a call that is over."""
+
+    def connected(self) -> None: ...
+
+    def head_received(self, head: ResponseHead) -> None: ...
+
+    def body_received(self, data: bytes) -> None: ...
+
+    def body_ended(self) -> None: ...
+
+    def call_failed(self, error: GatewayError) -> None: ...
+
+
+_NOBODY: Listener = _Nobody()
 
 
 def _closing(request: UpstreamRequest) -> UpstreamError:

@@ -31,8 +31,8 @@ class ToolPiece(msgspec.Struct):
     extra_content: Any = None
 
 
-class Delta(msgspec.Struct):
-    """What a chunk adds to one choice."""
+class Message(msgspec.Struct):
+    """The message of a whole answer."""
 
     role: Any = None
     content: Any = None
@@ -46,6 +46,10 @@ class Delta(msgspec.Struct):
     annotations: Any = None
 
 
+class Delta(Message):
+    """What a chunk adds to one choice: any field of a message."""
+
+
 class ChunkChoice(msgspec.Struct):
     """One choice's share of a chunk."""
 
@@ -55,20 +59,25 @@ class ChunkChoice(msgspec.Struct):
     logprobs: Any = None
 
 
-class Chunk(msgspec.Struct):
-    """One event of a stream."""
+class Envelope(msgspec.Struct, kw_only=True):
+    """What chunks and whole answers have in common."""
 
     id: Any = None
     object: Any = None
     created: Any = None
     model: Any = None
-    choices: list[ChunkChoice] | None = None
     usage: Any = None
     error: Any = None
     system_fingerprint: Any = None
     service_tier: Any = None
     message: Any = None
     code: Any = None
+
+
+class Chunk(Envelope, kw_only=True):
+    """One event of a stream."""
+
+    choices: list[ChunkChoice] | None = None
 
 
 class TextDelta(msgspec.Struct, gc=False):
@@ -114,21 +123,6 @@ class TextChunk(msgspec.Struct, Generic[D], gc=False):
     error: None = None
 
 
-class Message(msgspec.Struct):
-    """The message of a whole answer."""
-
-    role: Any = None
-    content: Any = None
-    reasoning_content: Any = None
-    reasoning: Any = None
-    reasoning_details: Any = None
-    refusal: Any = None
-    tool_calls: list[ToolPiece] | None = None
-    function_call: FunctionPiece | None = None
-    audio: Any = None
-    annotations: Any = None
-
-
 class Choice(msgspec.Struct):
     """One choice of a whole answer."""
 
@@ -138,20 +132,10 @@ class Choice(msgspec.Struct):
     logprobs: Any = None
 
 
-class Completion(msgspec.Struct):
+class Completion(Envelope, kw_only=True):
     """A whole answer."""
 
-    id: Any = None
-    object: Any = None
-    created: Any = None
-    model: Any = None
     choices: list[Choice] | None = None
-    usage: Any = None
-    error: Any = None
-    system_fingerprint: Any = None
-    service_tier: Any = None
-    message: Any = None
-    code: Any = None
     detail: Any = None
 
 
@@ -172,7 +156,7 @@ def text_of(content: Any) -> str:
     return "".join(part["text"] for part in parts if isinstance(part.get("text"), str))
 
 
-def reasoning_of(delta: Delta | Message) -> str:
+def reasoning_of(delta: Message) -> str:
     """The reasoning text, from whichever of its four places is filled first; never two of them added."""
     for value in (delta.reasoning_content, delta.reasoning):
         if isinstance(value, str) and value:
