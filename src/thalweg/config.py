@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -27,6 +28,10 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     credential: Credential | None
     """`None` without a key: the provider's models answer 404 and name the variable to set."""
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        # Rich looks into every struct by itself and would find what a credential's own text hides.
+        return [("row", self.row.name), ("origin", str(self.origin)), ("credential", str(self.credential))]
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a client may send, in bytes, fields and seconds."""
@@ -38,6 +43,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     body_timeout_s: float = 30.0
     drain_s: float = 30.0
     """How long answers under way may go on after the first signal to stop."""
+
+
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+    """How long an upstream may take, in seconds. Long, because deep thinking is slow."""
+
+    connect_s: float = 5.0
+    first_byte_s: float = 600.0
+    """From the request being sent to the first byte of the answer."""
+    gap_s: float = 300.0
+    """Between two reads of an answer."""
+    whole_s: float = 3600.0
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     simulate: bool = False
     """Whether every name is answered by the simulator."""
     limits: Limits = Limits()
+    timeouts: Timeouts = Timeouts()
     proxy_environment: dict[str, str] = {}
     """Proxy variables, when proxies are taken from the environment; empty otherwise."""
     ca_file: str | None = None
@@ -63,8 +80,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """Whether only this machine can reach the listener."""
         return self.host in LOOPBACK_HOSTS
 
+    def __repr__(self) -> str:
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in _HIDDEN]
+
+
+_HIDDEN = frozenset({"api_key", "proxy_environment"})
+"""Settings that are never shown: a proxy's address may hold its password."""
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+_LONGEST_TIMEOUT_S = 86_400.0
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -77,13 +103,15 @@ def load(environment: Mapping[str, str] | None = None, **flags: object) -> Setti
     given = {name: value for name, value in flags.items() if value is not None}
     settings = Settings(
         host=str(given.get("host") or env.get("THALWEG_HOST") or "127.0.0.1"),
-        port=_port(given.get("port", env.get("THALWEG_PORT", "8080"))),
+        port=_port(given.get("port", env.get("THALWEG_PORT", "").strip() or "8080")),
         api_key=_api_key(env),
         home=_home(given.get("home"), env),
         providers={row.name: _provider(row, env) for row in PROVIDERS},
         simulate=bool(given.get("simulate", _truth("THALWEG_SIMULATE", env))),
+        timeouts=_timeouts(env),
         proxy_environment=_proxies(env),
-        ca_file=env.get("THALWEG_CA_FILE") or None,
+        limits=Limits(drain_s=_drain(env)),
+        ca_file=_ca_file(env),
     )
     _refuse_open_door(settings)
     _refuse_loop(settings)
@@ -91,10 +119,8 @@ def load(environment: Mapping[str, str] | None = None, **flags: object) -> Setti
 
 
 def _port(value: object) -> int:
-    try:
-        port = int(str(value))
-    except ValueError:
-        port = -1
+    text = str(value)
+    port = int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else -1
     if not 0 <= port <= 65535:
         raise ConfigError(f"THALWEG_PORT (or --port) must be a number from 0 to 65535, not {value!r}.")
     return port
@@ -105,18 +131,24 @@ def _api_key(env: Mapping[str, str]) -> str | None:
     if file := env.get("THALWEG_API_KEY_FILE"):
         try:
             key = Path(file).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConfigError(f"THALWEG_API_KEY_FILE cannot be read: {error.strerror}.") from error
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise ConfigError(f"THALWEG_API_KEY_FILE cannot be read: {why}.") from error
+        if not key:
+            raise ConfigError("THALWEG_API_KEY_FILE names an empty file; it must hold the key.")
     if key and (len(key) < 8 or not key.isascii() or not key.isprintable() or " " in key):
-        raise ConfigError("THALWEG_API_KEY must be at least 8 printable ASCII characters without spaces.")
+        raise ConfigError("THALWEG_API_KEY (or its file) must be at least 8 printable ASCII characters without spaces.")
     return key or None
 
 
 def _home(flag: object, env: Mapping[str, str]) -> Path:
-    if flag or env.get("THALWEG_HOME"):
-        return Path(str(flag or env["THALWEG_HOME"])).expanduser()
-    data = env.get("XDG_DATA_HOME")
-    return (Path(data) if data else Path.home() / ".local" / "share") / "thalweg"
+    try:
+        if flag or env.get("THALWEG_HOME"):
+            return Path(str(flag or env["THALWEG_HOME"])).expanduser()
+        data = env.get("XDG_DATA_HOME")
+        return (Path(data) if data else Path.home() / ".local" / "share") / "thalweg"
+    except RuntimeError as error:
+        raise ConfigError("THALWEG_HOME (or --home) must name a folder: whose '~' is meant is not known.") from error
 
 
 def _truth(name: str, env: Mapping[str, str]) -> bool:
@@ -126,11 +158,42 @@ def _truth(name: str, env: Mapping[str, str]) -> bool:
     return value in ("1", "true", "yes")
 
 
+def _timeouts(env: Mapping[str, str]) -> Timeouts:
+    """`THALWEG_TIMEOUT_CONNECT_S` and its like, one for each field."""
+    names = {field: f"THALWEG_TIMEOUT_{field.upper()}" for field in Timeouts.__struct_fields__}
+    given = {field: _seconds(name, env[name]) for field, name in names.items() if env.get(name, "").strip()}
+    return Timeouts(**given)
+
+
+def _seconds(name: str, text: str, *, or_none: bool = False) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not (0 < seconds <= _LONGEST_TIMEOUT_S or (or_none and seconds == 0)):
+        least = "0 or more" if or_none else "more than 0"
+        raise ConfigError(f"{name} must be a number of seconds, {least} and up to a day, not {text!r}.")
+    return seconds
+
+
+def _drain(env: Mapping[str, str]) -> float:
+    """`THALWEG_DRAIN_S`; 0 ends every answer at the first signal."""
+    text = env.get("THALWEG_DRAIN_S", "").strip()
+    return _seconds("THALWEG_DRAIN_S", text, or_none=True) if text else Limits().drain_s
+
+
+def _ca_file(env: Mapping[str, str]) -> str | None:
+    file = env.get("THALWEG_CA_FILE")
+    if file and not Path(file).is_file():
+        raise ConfigError(f"THALWEG_CA_FILE names no file: {file!r}.")
+    return file or None
+
+
 def _provider(row: Provider, env: Mapping[str, str]) -> ProviderSettings:
     base = env.get(row.base_url_variable, "").strip() or row.base_url
     origin, path = parse_base_url(base, row.base_url_variable)
     key = env.get(row.key_variable, "").strip()
-    if any(ch in key for ch in "\r\n\0") or not key.isascii():
+    if not (key.isascii() and key.isprintable()):
         raise ConfigError(f"{row.key_variable} holds a character that no key has.")
     header = b"Bearer " + key.encode()
     credential = Credential(origin=origin, header=b"authorization", value=header) if key else None
@@ -144,13 +207,26 @@ def parse_base_url(url: str, name: str) -> tuple[Origin, bytes]:
         port = parts.port
     except ValueError as error:
         raise ConfigError(f"{name} is not a URL: {error}.") from error
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"{name} must begin with http:// or https:// and name a host, not {url!r}.")
-    if parts.username is not None or parts.query or parts.fragment:
+    # What was given is not repeated: it may hold a password, and a key is often pasted into the wrong variable.
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ConfigError(f"{name} must begin with http:// or https:// and name a host.")
+    if "@" in parts.netloc or "?" in url or "#" in url:
         raise ConfigError(f"{name} may hold no user, query or fragment; the key goes into its own variable.")
-    host = parts.hostname.encode("idna").decode() if not parts.hostname.isascii() else parts.hostname
-    origin = Origin(parts.scheme, host.lower(), port or (443 if parts.scheme == "https" else 80))
-    return origin, parts.path.rstrip("/").encode("ascii", "strict")
+    host, path = _ascii_host(parts.hostname, name), parts.path.rstrip("/")
+    if not (path.isascii() and path.isprintable()) or " " in path:
+        raise ConfigError(f"{name} has a path with characters that must be escaped.")
+    origin = Origin(parts.scheme, host, port or (443 if parts.scheme == "https" else 80))
+    return origin, path.encode("ascii")
+
+
+def _ascii_host(host: str, name: str) -> str:
+    try:
+        host = host.encode("idna").decode() if not host.isascii() else host
+    except UnicodeError as error:
+        raise ConfigError(f"{name} has a host that is no name: {error}.") from error
+    if not all(ch.isalnum() or ch in "-._~:" for ch in host):
+        raise ConfigError(f"{name} has a host that is no name.")
+    return host.lower()
 
 
 def _proxies(env: Mapping[str, str]) -> dict[str, str]:
@@ -176,7 +252,7 @@ def _refuse_open_door(settings: Settings) -> None:
 
 def _refuse_loop(settings: Settings) -> None:
     """A base URL that is our own listener would send every request round and round."""
-    own = LOOPBACK_HOSTS | {settings.host, "0.0.0.0"}  # noqa: S104  # compared with, not bound to
+    own = LOOPBACK_HOSTS | {settings.host, "0.0.0.0", "::"}  # noqa: S104  # compared with, not bound to
     for provider in settings.providers.values():
         if settings.port and provider.origin.port == settings.port and provider.origin.host in own:
             name = provider.row.base_url_variable

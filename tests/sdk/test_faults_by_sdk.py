@@ -86,7 +86,8 @@ def test_what_fails_before_the_answer_has_a_status(met: Met, fault: str, excepti
     assert read["error"]["exception"] == exception
     assert read["choices"] == {}
     assert entry.outcome == ("refused" if fault.startswith("http-") else "upstream_error")
-    assert entry.usage.output_tokens is None
+    # Of what the upstream never heard of, nothing was used; of the rest nothing is known.
+    assert entry.usage.output_tokens == (0 if fault == "refuse" else None)
 
 
 @pytest.mark.parametrize("fault", IN_THE_ANSWER)

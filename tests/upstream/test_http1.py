@@ -255,7 +255,7 @@ def test_a_discarded_rest_beyond_its_bound_is_an_error() -> None:
 
 
 def test_a_closed_reader_tells_nothing_more() -> None:
-    """The listener stops a call in the middle of one read: what is left of the read is not told."""
+    """The listener stops a call: what comes after the read in which it does so is not told."""
 
     class Stopping(Sink):
         def body_received(self, data: bytes) -> None:
@@ -264,8 +264,23 @@ def test_a_closed_reader_tells_nothing_more() -> None:
 
     sink = Stopping()
     reader = AnswerReader(sink, peer="", provider="")
-    reader.feed(memoryview(WHOLE["chunked"].wire))
+    reader.feed(memoryview(CHUNKED + b"5\r\nhello\r\n"))
     assert sink.body == b"hello"
+    assert reader.over
+
+
+def test_the_body_of_one_read_is_told_in_one_piece() -> None:
+    told: list[bytes] = []
+
+    class Counting(Sink):
+        def body_received(self, data: bytes) -> None:
+            told.append(data)
+
+    reader = AnswerReader(Counting(), peer="", provider="")
+    reader.feed(memoryview(CHUNKED + b"5\r\nhello\r\n6\r\n world\r\n"))
+    reader.feed(memoryview(b"1\r\n!\r\n0\r\n\r\n"))
+    assert told == [b"hello world", b"!"]
+    assert (reader.over, reader.error) == (True, None)
 
 
 # Requests.

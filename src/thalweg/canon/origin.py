@@ -28,3 +28,7 @@ class Credential(msgspec.Struct, frozen=True):
         return f"Credential(origin={self.origin}, header={self.header!r}, value=<hidden>)"
 
     __str__ = __repr__
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        # Rich looks into every struct by itself and would find what the text above hides.
+        return [("origin", str(self.origin)), ("header", self.header.decode("latin-1"))]

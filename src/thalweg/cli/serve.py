@@ -23,11 +23,6 @@ def serve(
 ) -> int:
     """Run the gateway until a signal.
 
-    Examples:
-        thalweg serve
-        OPENAI_API_KEY=sk-… thalweg serve --port 9000
-        thalweg serve --simulate
-
     Parameters
     ----------
     host
@@ -51,7 +46,9 @@ def serve(
         print(f"thalweg: {error}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"thalweg: cannot listen on {settings.host}:{settings.port}: {error.strerror}", file=sys.stderr)
+        # An address has no file name, a home that cannot be made or written has.
+        what = f"use {error.filename}" if error.filename else f"listen on {settings.host}:{settings.port}"
+        print(f"thalweg: cannot {what}: {error.strerror}", file=sys.stderr)
         return 1
     return 0
 

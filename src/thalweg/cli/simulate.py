@@ -14,10 +14,6 @@ from thalweg.server.simulated import serve_simulator
 def simulate(*, port: int = 9100, host: str = "127.0.0.1") -> int:
     """Run the simulator over HTTP, for tests of anything that speaks to a provider.
 
-    Examples:
-        thalweg simulate --port 9000
-        OPENAI_BASE_URL=http://127.0.0.1:9000/v1 OPENAI_API_KEY=any thalweg serve
-
     Parameters
     ----------
     port

@@ -29,11 +29,6 @@ def usage(
 ) -> int:
     """Show requests and tokens from the ledger. Works while the server runs.
 
-    Examples:
-        thalweg usage
-        thalweg usage --by model --days 7
-        thalweg usage --json | jq .totals
-
     Parameters
     ----------
     by
@@ -57,7 +52,8 @@ def usage(
     if json:
         print(msgspec.json.encode(report).decode())
     else:
-        Console().print(_table(report))
+        # What is not a terminal has no width: nothing is cut there.
+        Console(width=None if sys.stdout.isatty() else 200).print(_table(report))
     return 0
 
 

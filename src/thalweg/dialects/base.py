@@ -11,8 +11,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from thalweg.canon.errors import GatewayError
+from thalweg.canon.errors import GatewayError, UpstreamError
 from thalweg.canon.events import Event
+from thalweg.canon.origin import Credential
 from thalweg.canon.request import Request
 from thalweg.canon.response import Response
 from thalweg.canon.usage import Usage
@@ -205,15 +206,28 @@ class Dialect(Protocol):
 class UpstreamSide:
     """A dialect in the upstream position, bound to what is known of one upstream. One per request."""
 
-    __slots__ = ("_dialect", "_key_name", "_profile", "name", "provider")
+    __slots__ = ("_credential", "_dialect", "_key_name", "_profile", "name", "provider")
 
-    def __init__(self, dialect: Dialect, profile: Profile, *, provider: str, key_name: str) -> None:
+    def __init__(
+        self, dialect: Dialect, profile: Profile, *, provider: str, key_name: str, credential: Credential | None = None
+    ) -> None:
         self._dialect = dialect
         self._profile = profile
         self._key_name = key_name
+        self._credential = credential
         self.name = dialect.name
         self.provider = provider
         """Who runs the upstream, for messages."""
+
+    def conceal(self, error: GatewayError) -> None:
+        """Take our key out of an error, where the upstream repeats it; keys of known looks are out already."""
+        if self._credential is None or not isinstance(error, UpstreamError):
+            return
+        key = self._credential.value.rpartition(b" ")[2].decode("latin-1")
+        for field in ("message", "param", "code", "provider_type"):
+            value = getattr(error, field)
+            if value is not None and key in value:
+                setattr(error, field, value.replace(key, "[hidden]"))
 
     def relayer(self, asked: WireRequest, *, raw: bool) -> Relayer:
         """A relayer to a client of the same dialect."""

@@ -81,6 +81,11 @@ class SseDecoder:
         """Whether the next byte begins a frame."""
         return not self._buffer and not self._skip_lf
 
+    @property
+    def dropping(self) -> bool:
+        """Whether the frame that is being read is over the bound and is being thrown away."""
+        return self._dropped > 0
+
     def feed(self, data: bytes) -> list[Frame]:
         """Take in bytes, give out the frames that they complete."""
         if self.between_frames and len(data) <= self.max_frame_bytes and (payload := plain_payload(data)) is not None:

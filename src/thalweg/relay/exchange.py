@@ -328,6 +328,10 @@ class Exchange:
             self._fail(watch.error, now)
         elif watch.done:
             self._complete(now)
+        elif self._decoder.dropping:
+            # The end of such a frame may never come: what is lost is lost already.
+            text = f"{self.plan.upstream.provider} sent a frame of more than {self.plan.bounds.frame_bytes} bytes"
+            self._fail(UpstreamBroke(text, provider=self.plan.upstream.provider), now)
         elif self.phase is Phase.HOLDING and (watch.content_seen or self._held_bytes > MAX_HELD_BYTES):
             self._commit(now)
         short = self.phase is Phase.SENDING and watch.content_seen and self._decoder.between_frames
@@ -469,6 +473,7 @@ class Exchange:
         """End with an error: with its HTTP status while nothing was sent, else in the dialect's words."""
         if self.phase is Phase.ENDED:
             return
+        self.plan.upstream.conceal(error)
         self.error = error
         if not self.client_gone:
             self._tell(error)
@@ -558,9 +563,11 @@ class Exchange:
         )
 
     def _usage(self) -> tuple[Usage, UsageSource]:
-        """What the upstream said, else a guess from what was read of it, else nothing."""
+        """What the upstream said, nothing where it was never asked, else a guess from what was read of it, if any."""
         if self.watch.usage is not None:
             return self.watch.usage, "reported"
+        if self.sent_at is None:
+            return Usage(input_tokens=0, output_tokens=0), "counted"
         if not self.watch.deltas:
             return Usage(), "unknown"
         made = estimate_tokens(self.watch.narrow_chars, self.watch.wide_chars)

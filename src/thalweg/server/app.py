@@ -7,7 +7,7 @@ route says in the table below who may call it; there is no way to add one that d
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import msgspec
@@ -18,16 +18,16 @@ from thalweg.config import Settings
 from thalweg.dialects.registry import DIALECTS
 from thalweg.ledger.entry import Store
 from thalweg.server.auth import Doorkeeper
-from thalweg.server.endpoints.generate import Generation
+from thalweg.server.endpoints.generate import Generation, request_ids
 from thalweg.server.endpoints.health import Readyz, livez
 from thalweg.server.endpoints.models import ModelList, OneModel
 from thalweg.server.endpoints.streams import CancelStream
 from thalweg.server.house import House, new_stream_id
 from thalweg.server.live import LiveStreams
 from thalweg.server.models import Directory
-from thalweg.server.shapes import encode_error
+from thalweg.server.shapes import encode_error, is_gemini_call
 from thalweg.server.simulated import Play
-from thalweg.server.wire import App, Receive, Scope, Send, send_answer
+from thalweg.server.wire import App, Headers, Message, Receive, Scope, Send, send_answer
 from thalweg.upstream.base import Connector
 from thalweg.upstream.connector import HttpConnector
 from thalweg.upstream.played import PlayedConnector
@@ -63,6 +63,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
 )
 """Every route but the generation endpoints, which check their caller themselves before they read the body."""
 
+_PATHS = tuple(dict.fromkeys(endpoint.path for endpoint in ENDPOINTS))
+
 
 class Gateway:
     """The ASGI application."""
@@ -71,9 +73,8 @@ class Gateway:
         self.house = house
         chat = Generation(house, house.dialects["openai-chat"])
         self._generation: dict[str, App] = dict.fromkeys(CHAT_PATHS, chat)
-        self._router = Router(
-            [Route(e.path, _Guarded(e, house), methods=[e.method]) for e in ENDPOINTS], redirect_slashes=False
-        )
+        # All methods lead to us: Starlette's own answer to a wrong one would be for anyone, and no dialect's.
+        self._router = Router([Route(path, _Guarded(path, house)) for path in _PATHS], redirect_slashes=False)
         self._router.default = self._nothing_here
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,15 +91,18 @@ class Gateway:
         await self._other(scope, receive, send)
 
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name = new_stream_id()
+        send = _with_ids(send, request_ids(dict(scope["headers"]), name.encode()))
         try:
             if scope["path"] in self._generation:
                 self.house.doorkeeper.identify(scope)
-                raise MethodNotAllowed(f"{scope['path']} takes POST, not {scope['method']}.")
+                raise _WrongMethod(scope, ["POST"])
+            if is_gemini_call(scope["path"]):
+                await self._nothing_here(scope, receive, send)
             await self._router(scope, receive, send)
         except GatewayError as error:
             await _refuse(scope, send, error)
         except Exception:  # noqa: BLE001  # the edge of the request: a bug becomes an id, its text goes to the log alone
-            name = new_stream_id()
             _log.exception("request %s failed", name)
             await _refuse(scope, send, Internal(f"Something went wrong here. Look for {name} in the log."))
 
@@ -108,26 +112,49 @@ class Gateway:
         raise NotFound(f"There is no {scope['method']} {scope['path']} here.", code="not_found")
 
 
-class _Guarded:
-    """An endpoint behind its access rule."""
+class _WrongMethod(MethodNotAllowed):
+    """The path is there, the method is not. `allowed` are those that are."""
 
-    def __init__(self, endpoint: Endpoint, house: House) -> None:
-        self._app = endpoint.make(house)
-        self._method = endpoint.method
-        self._checks = endpoint.access == "caller"
+    def __init__(self, scope: Scope, allowed: Iterable[str]) -> None:
+        self.allowed = ", ".join(allowed)
+        super().__init__(f"{scope['path']} takes {self.allowed}, not {scope['method']}.")
+
+
+class _Guarded:
+    """The endpoints of one path behind their access rule."""
+
+    def __init__(self, path: str, house: House) -> None:
+        endpoints = [endpoint for endpoint in ENDPOINTS if endpoint.path == path]
+        self._apps = {endpoint.method: endpoint.make(house) for endpoint in endpoints}
+        if "GET" in self._apps:
+            self._apps["HEAD"] = self._apps["GET"]
+        self._checks = any(endpoint.access == "caller" for endpoint in endpoints)
         self._doorkeeper = house.doorkeeper
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._checks:
             scope["thalweg.caller"] = self._doorkeeper.identify(scope)
-        if scope["method"] != self._method and scope["method"] != "HEAD":
-            raise MethodNotAllowed(f"{scope['path']} takes {self._method}, not {scope['method']}.")
-        await self._app(scope, receive, send)
+        app = self._apps.get(scope["method"])
+        if app is None:
+            raise _WrongMethod(scope, self._apps)
+        await app(scope, receive, send)
 
 
 async def _refuse(scope: Scope, send: Send, error: GatewayError) -> None:
-    said = encode_error(scope["path"], error)
-    await send_answer(send, said.status, said.headers, said.body)
+    said = encode_error(scope["path"], error, headers=scope["headers"], query=scope["query_string"])
+    allow: Headers = ((b"allow", error.allowed.encode()),) if isinstance(error, _WrongMethod) else ()
+    await send_answer(send, said.status, said.headers + allow, said.body)
+
+
+def _with_ids(send: Send, ids: Headers) -> Send:
+    """A `send` that puts the request's ids on the answer."""
+
+    async def named(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *ids]
+        await send(message)
+
+    return named
 
 
 def _single_slashes(path: str) -> str:

@@ -17,7 +17,7 @@ from thalweg.config import LOOPBACK_HOSTS, Settings
 from thalweg.server.wire import Scope
 
 _CARRIERS = frozenset({b"x-api-key", b"x-goog-api-key", b"api-key"})
-_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-forwarded-proto", b"x-real-ip"})
+_FORWARDED = frozenset({b"forwarded", b"x-real-ip"})
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
@@ -72,7 +72,7 @@ def _only_local(scope: Scope) -> None:
             host = _host_of(value)
         elif name == b"origin" and not _is_own(value, scope):
             raise _closed("this page's origin is not the gateway's own")
-        elif name in _FORWARDED:
+        elif name in _FORWARDED or name.startswith(b"x-forwarded-"):
             raise _closed("it came through a proxy")
     if host not in LOOPBACK_HOSTS:
         raise _closed("its Host is not a loopback name")

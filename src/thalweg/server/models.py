@@ -7,6 +7,7 @@ import msgspec
 from thalweg.canon.errors import NotFound
 from thalweg.config import ProviderSettings, Settings
 from thalweg.dialects.base import WireRequest
+from thalweg.simulator.turn import last_turn
 
 SIM_MODELS = ("text", "reasoning", "tools", "slow", "error-midstream")
 """The simulator's models, as they are listed."""
@@ -32,9 +33,11 @@ class Directory:
         name = asked.model
         vendor, slash, rest = name.partition("/")
         if slash and vendor == "sim":
+            if not rest:
+                raise _no_model(name)
             return Target(None, rest)
         if self._settings.simulate:
-            return Target(None, "text")
+            return Target(None, _stand_in(asked))
         if slash and vendor in self._settings.providers:
             return self._at(self._settings.providers[vendor], rest, name)
         found = self._by_mount(path) or self._by_family(name) or self._only_one()
@@ -51,7 +54,7 @@ class Directory:
             key = provider.row.key_variable
             raise NotFound(f"The model {name!r} needs {key}: set it and start the gateway again.", param="model")
         if not model:
-            raise NotFound(f"{name!r} names a provider and no model.", param="model")
+            raise _no_model(name)
         return Target(provider, model)
 
     def _by_mount(self, path: str) -> ProviderSettings | None:
@@ -73,3 +76,20 @@ class Directory:
     def _unknown(self, name: str) -> str:
         providers = ", ".join([*self._settings.providers, "sim"])
         return f"The model {name!r} is not known here. Name it as provider/model, with a provider of: {providers}."
+
+
+def _no_model(name: str) -> NotFound:
+    return NotFound(f"{name!r} names a provider and no model.", param="model")
+
+
+def _stand_in(asked: WireRequest) -> str:
+    """The simulator's model that shows what the request is out for: calls where tools are offered, thinking, or text.
+
+    Raises `RequestError` for a request that has no meaning.
+    """
+    request = asked.canon()
+    forbidden = request.tool_choice is not None and request.tool_choice.mode == "none"
+    offered = not forbidden and any(tool.kind != "hosted" for tool in request.tools)
+    if offered and not last_turn(request.messages).results:
+        return "tools"
+    return "reasoning" if request.reasoning.mode in ("auto", "effort", "budget") else "text"

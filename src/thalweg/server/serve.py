@@ -15,7 +15,7 @@ import uvicorn
 
 from thalweg.config import Settings
 from thalweg.ledger.lock import HomeLock
-from thalweg.ledger.store import SqliteLedger
+from thalweg.ledger.store import SqliteLedger, sqlite_version_warning
 from thalweg.server.app import Gateway, make_connector, make_gateway, make_simulator
 from thalweg.server.guard import guarded
 
@@ -45,12 +45,15 @@ class GatewayServer(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begin to drain, or, if that is under way, stop waiting."""
+        """Begin to drain, or, if that is under way, stop waiting: for streams, and for clients that do not read."""
         if self._drain is None:
             self._gateway.house.live.draining = True
             self._drain = asyncio.get_running_loop().create_task(self._drained())
-        else:
-            self._drain.cancel()
+            return
+        self.config.timeout_graceful_shutdown = 0
+        if not self._drain.cancel():
+            for task in self.server_state.tasks:
+                task.cancel()
 
     async def _drained(self) -> None:
         """Wait for the streams, keep answering probes meanwhile, then let uvicorn close the listener."""
@@ -89,6 +92,7 @@ def uvicorn_config(app: Gateway, settings: Settings) -> uvicorn.Config:
         ws="none",
         lifespan="off",
         log_config=None,
+        log_level="error",
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -116,6 +120,8 @@ async def serve(settings: Settings, *, listening: Callable[[socket.socket], None
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with HomeLock(settings.home):
         listener = listen(settings)
+        if warning := sqlite_version_warning():
+            _log.warning(warning)
         ledger = SqliteLedger(settings.home / "ledger.db")
         connector, simulator = make_connector(settings), make_simulator()
         try:

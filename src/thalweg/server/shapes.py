@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
@@ -44,13 +44,14 @@ def _openai(error: GatewayError) -> WireAnswer:
 
 def _anthropic(error: GatewayError) -> WireAnswer:
     status = 529 if error.status == 503 else error.status
-    inner = {"type": _ANTHROPIC_TYPES.get(status, "api_error"), "message": error.message}
+    other = "invalid_request_error" if status < 500 else "api_error"
+    inner = {"type": _ANTHROPIC_TYPES.get(status, other), "message": error.message}
     return _answer(status, {"type": "error", "error": inner})
 
 
 def _gemini(error: GatewayError) -> WireAnswer:
     status = 400 if error.status == 413 else error.status
-    name = _GEMINI_STATUSES.get(status, "INTERNAL")
+    name = _GEMINI_STATUSES.get(status, "INVALID_ARGUMENT" if status < 500 else "INTERNAL")
     return _answer(status, {"error": {"code": status, "message": error.message, "status": name}})
 
 
@@ -58,17 +59,34 @@ def _answer(status: int, body: Any) -> WireAnswer:
     return WireAnswer(status, _JSON, msgspec.json.encode(body))
 
 
-_BEGINNINGS: tuple[tuple[str, Callable[[GatewayError], WireAnswer]], ...] = (
+Encode = Callable[[GatewayError], WireAnswer]
+Fields = Iterable[tuple[bytes, bytes]]
+
+_BEGINNINGS: tuple[tuple[str, Encode], ...] = (
     ("/anthropic/", _anthropic),
     ("/v1/messages", _anthropic),
     ("/v1beta/", _gemini),
     ("/v1alpha/", _gemini),
-    ("/v1/models/", _openai),
 )
+_VERBS = (":generateContent", ":streamGenerateContent", ":countTokens", ":embedContent", ":batchEmbedContents")
 
 
-def encode_error(path: str, error: GatewayError) -> WireAnswer:
-    """The error in the shape that this path's clients read."""
-    if ":" in path.rpartition("/")[2] or path.startswith("/v1beta"):
+def is_gemini_call(path: str) -> bool:
+    """Whether the path ends with one of Gemini's verbs. A colon alone says nothing: `llama3:8b` is a model's name."""
+    return path.endswith(_VERBS)
+
+
+def encode_error(path: str, error: GatewayError, *, headers: Fields = (), query: bytes = b"") -> WireAnswer:
+    """The error in the shape that this path's clients read; on the paths that all of them share, this client's."""
+    if is_gemini_call(path):
         return _gemini(error)
+    if path == "/v1/models" or path.startswith("/v1/models/"):
+        return _of_client(headers, query)(error)
     return next((encode for start, encode in _BEGINNINGS if path.startswith(start)), _openai)(error)
+
+
+def _of_client(headers: Fields, query: bytes) -> Encode:
+    names = {name for name, _ in headers}
+    if any(name.startswith(b"x-goog-") for name in names) or query.startswith(b"key=") or b"&key=" in query:
+        return _gemini
+    return _anthropic if b"anthropic-version" in names else _openai

@@ -8,9 +8,12 @@ gone. It is no server for strangers: it has no timeouts, and takes any key.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import itertools
 import socket
 import struct
+import sys
+import termios
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -30,7 +33,8 @@ _MAX_WAITING = 16
 """Requests that a client may send ahead of their answers."""
 _KEPT_CLOSES = 10_000
 _FLUSH_S = 0.005
-"""How often a connection that is to be broken off is looked at until its bytes have left."""
+_FLUSH_MOST_S = 1.0
+"""How often, and for how long, a connection that is to be reset is looked at until its bytes have arrived."""
 
 
 class Play:
@@ -238,11 +242,8 @@ class _Connection(asyncio.Protocol):
 
     def break_off(self, step: BreakOff) -> None:
         self._end()
-        if self._transport is not None and self._transport.get_write_buffer_size():
-            self._loop.call_later(_FLUSH_S, self.break_off, step)
-        elif step.reset:
-            # What has just been written shall be there before the reset overtakes it.
-            self._loop.call_later(_FLUSH_S, self._reset)
+        if step.reset:
+            self._reset_later(self._loop.time() + _FLUSH_MOST_S)
         else:
             self._close()
 
@@ -273,6 +274,13 @@ class _Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def _reset_later(self, latest: float) -> None:
+        """Reset when all bytes have arrived, since a reset throws away those on their way."""
+        if self._transport is not None and _unsent_bytes(self._transport) and self._loop.time() < latest:
+            self._loop.call_later(_FLUSH_S, self._reset_later, latest)
+        else:
+            self._reset()
+
     def _reset(self) -> None:
         """Close with RST: a socket that must not linger throws away what is unsent and says so."""
         if self._transport is None or self._transport.is_closing():
@@ -280,6 +288,18 @@ class _Connection(asyncio.Protocol):
         linger = struct.pack("ii", 1, 0)
         self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self._transport.abort()
+
+
+def _unsent_bytes(transport: asyncio.Transport) -> int:
+    """Bytes that the client's machine has not confirmed, where the system tells (Linux, tcp(7), SIOCOUTQ)."""
+    buffered = transport.get_write_buffer_size()
+    if transport.is_closing():
+        return 0
+    try:
+        queued = fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return buffered
+    return buffered + int.from_bytes(queued, sys.byteorder)
 
 
 def _reason(status: int) -> bytes:

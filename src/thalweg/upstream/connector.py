@@ -195,6 +195,8 @@ class HttpCall:
             self.abort()
             return
         self._quiet = True
+        if reader.over:
+            return  # the connection is about to say so, in the same read
         reader.discard(DISCARD_BYTES)
         connection.resume_reading()
         self._discard_timer = asyncio.get_running_loop().call_later(DISCARD_S, self.abort)

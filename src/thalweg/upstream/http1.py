@@ -140,9 +140,11 @@ class AnswerReader:
         "_head_bytes",
         "_headers",
         "_hear",
+        "_more",
         "_overhead",
         "_parser",
         "_peer",
+        "_piece",
         "_provider",
         "_sink",
         "_spare_bytes",
@@ -162,6 +164,9 @@ class AnswerReader:
         self._provider = provider
         self._sink = sink
         self._hear = sink.body_received
+        self._piece: bytes | None = None
+        self._more: list[bytes] = []
+        """What else came of the body in the same read."""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._overhead = 0
@@ -181,9 +186,23 @@ class AnswerReader:
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
+            self._pass_on()
             self._stumbled(error)
+        else:
+            self._pass_on()
         if self._overhead > MAX_HEAD_BYTES and not self.over:
             self._fail(f"sent more than {MAX_HEAD_BYTES} bytes without any of the body")
+
+    def _pass_on(self) -> None:
+        """Tell the sink the body of one read in one piece: a call for each transfer chunk costs more than joining."""
+        body = self._piece
+        if body is None:
+            return
+        self._piece = None
+        if self._more:
+            body = b"".join((body, *self._more))
+            self._more.clear()
+        self._hear(body)
 
     def end_of_file(self) -> None:
         """The upstream closed its side, in order: the end of some answers, a cut through all others."""
@@ -243,9 +262,12 @@ class AnswerReader:
         self._sink.head_received(head)
 
     def on_body(self, data: bytes) -> None:
-        """Passes a piece of the body on. This is the hot path."""
+        """Keeps a piece of the body until the read, or the body, is over. This is the hot path."""
         self._overhead = 0
-        self._hear(data)
+        if self._piece is None:
+            self._piece = data
+        else:
+            self._more.append(data)
 
     def on_message_complete(self) -> None:
         """Notes the end of the final answer."""
@@ -267,10 +289,11 @@ class AnswerReader:
     def _waste(self, data: bytes) -> None:
         self._spare_bytes -= len(data)
         if self._spare_bytes < 0:
-            self._refuse("goes on for too long to be read to its end")
+            self._fail("goes on for too long to be read to its end")
 
     def _complete(self) -> None:
         self.over = True
+        self._pass_on()
         self._hear = _ignore
 
     def _stumbled(self, error: httptools.HttpParserError) -> None:

@@ -168,6 +168,7 @@ _BOUNDS: dict[str, tuple[int, int | None]] = {
 _AT = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
 _ESCAPED_LETTER = re.compile(rb"\\u00[567][0-9a-fA-F]")
 _ONCE = ("model", "stream", "max_tokens", "max_completion_tokens", "messages")
+_ONCE_QUOTED = tuple(b'"%b"' % name.encode() for name in _ONCE)
 
 
 class ChatRequest:
@@ -271,7 +272,7 @@ def _check(body: Body) -> None:
 def _refuse_duplicates(body: bytes) -> None:
     """A proxy in front may read the first of two equal keys where we read the last: refuse to guess."""
     escaped = _ESCAPED_LETTER.search(body) is not None
-    if not escaped and not any(body.count(b'"%s"' % name.encode()) > 1 for name in _ONCE):
+    if not escaped and not any(body.count(name) > 1 for name in _ONCE_QUOTED):
         return
     pairs: list[tuple[str, Any]] = []
 

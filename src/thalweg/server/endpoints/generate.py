@@ -18,13 +18,16 @@ from thalweg.server.house import House, new_stream_id, unix_ms
 from thalweg.server.meter import Meter
 from thalweg.server.models import Target
 from thalweg.server.streaming import AsgiClient, ClientGone, read_body
-from thalweg.server.wire import Headers, Receive, Scope, Send, header, send_answer
-from thalweg.upstream.base import Credential, Origin, UpstreamRequest
+from thalweg.server.wire import Headers, Receive, Scope, Send, send_answer
+from thalweg.upstream.base import Origin, UpstreamRequest
 
 HOP = b"x-thalweg-hop"
 _log = logging.getLogger("thalweg.server")
 _SIMULATED_ORIGIN = Origin("http", "simulator.invalid", 80)
 _MOST_ID_BYTES = 128
+
+Fields = dict[bytes, bytes]
+"""A request's header by lower-case names; of one that comes twice, the last."""
 
 
 class LoopFound(InvalidRequest):
@@ -40,17 +43,22 @@ class Generation:
         self._house = house
         self._dialect = dialect
         self._most_bytes = house.settings.limits.body_bytes
+        waits = house.settings.timeouts
+        self._timing = Timing(
+            connect_s=waits.connect_s, first_byte_s=waits.first_byte_s, gap_s=waits.gap_s, whole_s=waits.whole_s
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every error is said in the dialect."""
         stream_id = new_stream_id()
-        headers = _own_headers(scope, stream_id)
+        fields: Fields = dict(scope["headers"])
+        headers = _own_headers(fields, stream_id)
         try:
             caller = self._house.doorkeeper.identify(scope)
-            self._refuse_early(scope)
+            self._refuse_early(fields)
             body = await read_body(receive, most_bytes=self._most_bytes)
             client = AsgiClient(scope, send)
-            pump = await self._prepare(_Arrival(scope, stream_id, headers, caller), client, body)
+            pump = await self._prepare(_Arrival(scope["path"], fields, stream_id, headers, caller), client, body)
         except ClientGone:
             return
         except GatewayError as error:
@@ -69,39 +77,43 @@ class Generation:
             end_watch()
             live.remove(stream_id)
 
-    def _refuse_early(self, scope: Scope) -> None:
+    def _refuse_early(self, fields: Fields) -> None:
         """What can be refused before the body is read."""
+        self._refuse_when_draining()
+        if HOP in fields:
+            raise LoopFound("The request has come back to this gateway: an upstream's address leads here.")
+        if fields.get(b"content-encoding", b"identity") != b"identity":
+            raise UnsupportedMedia("Compressed request bodies are not taken.")
+        length = fields.get(b"content-length", b"")
+        if length.isdigit() and int(length) > self._most_bytes:
+            raise TooLarge(f"The request's body is larger than {self._most_bytes} bytes.")
+
+    def _refuse_when_draining(self) -> None:
         if self._house.live.draining:
             error = Unavailable("The gateway is shutting down.")
             error.retry_after_s = 1
             raise error
-        if header(scope, HOP) is not None:
-            raise LoopFound("The request has come back to this gateway: an upstream's address leads here.")
-        if header(scope, b"content-encoding") not in (None, b"identity"):
-            raise UnsupportedMedia("Compressed request bodies are not taken.")
-        length = header(scope, b"content-length")
-        if length is not None and length.isdigit() and int(length) > self._most_bytes:
-            raise TooLarge(f"The request's body is larger than {self._most_bytes} bytes.")
 
     async def _prepare(self, arrival: _Arrival, client: AsgiClient, body: bytes) -> Pump:
         """Decide, reserve, and make the pump."""
         house, started = self._house, time.monotonic()
+        self._refuse_when_draining()  # once more: a body may take its time
         asked = self._dialect.read_request(body)
-        target = house.directory.resolve(asked, arrival.scope["path"])
+        target = house.directory.resolve(asked, arrival.path)
         route = _Route(target)
         stream = asked.stream or route.profile.stream_only
         plan = Plan(
             stream_id=arrival.stream_id,
             asked=asked,
             dialect=self._dialect,
-            upstream=UpstreamSide(self._dialect, route.profile, provider=route.name, key_name=route.key_name),
+            upstream=route.upstream_side(self._dialect),
             upstream_streams=stream,
-            raw=header(arrival.scope, b"x-thalweg-raw") == b"1",
+            raw=arrival.fields.get(b"x-thalweg-raw") == b"1",
             created=int(time.time()),
             headers=arrival.headers + route.headers,
-            timing=Timing(),
+            timing=self._timing,
         )
-        request = route.request(self._dialect, asked, stream=stream)
+        request = route.request(self._dialect, asked, stream=stream, connect_timeout_s=self._timing.connect_s)
         await house.ledger.open(self._reservation(arrival, asked, route))
         return Pump(
             Exchange(plan, now=started),
@@ -118,7 +130,7 @@ class Generation:
             at_ms=unix_ms(),
             key_id=arrival.caller.key_id,
             dialect=self._dialect.name,
-            endpoint=arrival.scope["path"],
+            endpoint=arrival.path,
             provider=route.name,
             model=asked.model,
             upstream_model=route.model,
@@ -134,7 +146,8 @@ class Generation:
 class _Arrival(NamedTuple):
     """A request as it came in, before anything is known of its body."""
 
-    scope: Scope
+    path: str
+    fields: Fields
     stream_id: str
     headers: Headers
     """Headers of ours for its answer."""
@@ -152,20 +165,29 @@ class _Route:
         self.profile: Profile = row.profile
         self.model = target.upstream_model
         self.simulated = target.provider is None
+        self._credential = target.provider.credential if target.provider else None
         self.headers: Headers = ((b"x-thalweg-simulated", b"1"),) if self.simulated else ()
 
-    def request(self, dialect: Dialect, asked: WireRequest, *, stream: bool) -> UpstreamRequest:
+    def upstream_side(self, dialect: Dialect) -> UpstreamSide:
+        """The codec's upstream position for this target."""
+        return UpstreamSide(
+            dialect, self.profile, provider=self.name, key_name=self.key_name, credential=self._credential
+        )
+
+    def request(
+        self, dialect: Dialect, asked: WireRequest, *, stream: bool, connect_timeout_s: float
+    ) -> UpstreamRequest:
         """The request for this upstream, of the client's own dialect."""
         provider = self._target.provider
         base_path = provider.base_path if provider else b"/v1"
-        credential: Credential | None = provider.credential if provider else None
         return UpstreamRequest(
             origin=provider.origin if provider else _SIMULATED_ORIGIN,
             method=b"POST",
             target=dialect.request_target(base_path, self.model, stream=stream),
             headers=_UPSTREAM_HEADERS[stream],
             body=asked.edited(model=self.model, profile=self.profile, stream=stream),
-            credential=credential,
+            credential=self._credential,
+            connect_timeout_s=connect_timeout_s,
             provider=self.name,
         )
 
@@ -182,17 +204,17 @@ def _upstream_headers(accept: bytes) -> Headers:
 _UPSTREAM_HEADERS = {True: _upstream_headers(b"text/event-stream"), False: _upstream_headers(b"application/json")}
 
 
-def _own_headers(scope: Scope, stream_id: str) -> Headers:
-    """The headers that every answer carries: the stream's name, and the ids that the client sent."""
+def _own_headers(fields: Fields, stream_id: str) -> Headers:
+    """The headers that every answer carries: the stream's name, and the request's ids."""
     name = stream_id.encode()
-    request_id, client_id = name, None
-    for key, value in scope["headers"]:
-        if key == b"x-request-id" and _is_id(value):
-            request_id = value
-        elif key == b"x-client-request-id" and _is_id(value):
-            client_id = value
-    own: Headers = ((b"x-thalweg-stream", name), (b"x-request-id", request_id))
-    return own if client_id is None else (*own, (b"x-client-request-id", client_id))
+    return ((b"x-thalweg-stream", name), *request_ids(fields, name))
+
+
+def request_ids(fields: Fields, own: bytes) -> Headers:
+    """The ids that the client sent, to go back to it; without one of its own the request has ours."""
+    request_id, client_id = fields.get(b"x-request-id", own), fields.get(b"x-client-request-id")
+    ids: Headers = ((b"x-request-id", request_id if request_id is own or _is_id(request_id) else own),)
+    return ids if client_id is None or not _is_id(client_id) else (*ids, (b"x-client-request-id", client_id))
 
 
 def _is_id(value: bytes) -> bool:

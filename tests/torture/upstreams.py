@@ -1,0 +1,204 @@
+"""Upstreams in this process: the simulator with a memory, and a server that says whatever bytes it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.torture.calls import Read, read_stream, read_whole
+from thalweg.canon.script import SendBody, SendHead, Step
+from thalweg.dialects.registry import DIALECTS
+from thalweg.server.simulated import Play, SimulatorServer, serve_simulator
+from thalweg.simulator.provider import Simulator
+
+
+class Played:
+    """One request as the simulator got it, and what it has handed to the socket so far."""
+
+    def __init__(self, body: bytes) -> None:
+        self.asked: dict[str, Any] = json.loads(body)
+        self.status = 0
+        self.sent_bytes = 0
+        self.pieces: list[bytes] = []
+        """Empty for endless answers, of which only the length is kept."""
+
+    @property
+    def model(self) -> str:
+        return str(self.asked["model"])
+
+    @property
+    def stream(self) -> bytes:
+        return b"".join(self.pieces)
+
+
+class RememberingPlay(Play):
+    """Keeps what it is asked, by the model's name: all requests of that name, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.played: dict[str, list[Played]] = {}
+
+    def respond(self, method: bytes, target: bytes, body: bytes) -> Iterator[Step]:
+        played = Played(body)
+        self.played.setdefault(played.model, []).append(played)
+        return self._watched(super().respond(method, target, body), played)
+
+    def _watched(self, steps: Iterator[Step], played: Played) -> Iterator[Step]:
+        keep = "endless" not in played.model
+        for step in steps:
+            if isinstance(step, SendHead):
+                played.status = step.status
+            elif isinstance(step, SendBody):
+                played.sent_bytes += len(step.data)
+                if keep:
+                    played.pieces.append(step.data)
+            yield step
+
+
+class RememberedSimulator:
+    """A simulator in this process, with its play."""
+
+    def __init__(self, server: SimulatorServer, play: RememberingPlay) -> None:
+        self.server = server
+        self.play = play
+        self.url = f"http://127.0.0.1:{server.port}/v1"
+
+    def last(self, model: str) -> Played | None:
+        return self.play.played.get(model, [None])[-1]
+
+
+@contextlib.asynccontextmanager
+async def simulator() -> AsyncIterator[RememberedSimulator]:
+    """The simulator's HTTP face on this loop."""
+    play = RememberingPlay()
+    server = await serve_simulator(play=play)
+    try:
+        yield RememberedSimulator(server, play)
+    finally:
+        await server.close()
+
+
+@cache
+def _simulator() -> Simulator:
+    return Simulator(DIALECTS)
+
+
+def reference(asked: Mapping[str, Any], model: str) -> Read:
+    """What the simulator would say to this request under another model's name: the same without its fault."""
+    body = json.dumps({**asked, "model": model}, ensure_ascii=False).encode()
+    steps = _simulator().answer("openai-chat", body, seed=0, created=0)
+    sent = b"".join(step.data for step in steps if isinstance(step, SendBody))
+    return read_stream(sent) if asked.get("stream") else read_whole(sent)
+
+
+Script = Callable[["RawConnection"], Awaitable[None]]
+
+
+class RawConnection:
+    """One connection of a raw upstream, after a whole request has come."""
+
+    def __init__(self, writer: asyncio.StreamWriter, asked: dict[str, Any]) -> None:
+        self.asked = asked
+        self._writer = writer
+
+    async def send(self, data: bytes) -> None:
+        """Send, and wait until the socket takes more."""
+        self._writer.write(data)
+        await self._writer.drain()
+        # Or a script that never has to wait would hold up everybody else's.
+        await asyncio.sleep(0)
+
+    async def send_chunk(self, data: bytes) -> None:
+        """Send a piece of a chunked body."""
+        await self.send(b"%x\r\n%b\r\n" % (len(data), data))
+
+    async def stay(self) -> None:
+        """Say nothing more until the gateway goes."""
+        await asyncio.get_running_loop().create_future()
+
+
+class RawUpstream:
+    """Says the bytes of a script: which, the model's name says, up to its `?`. Every script ends with a close."""
+
+    def __init__(self, scripts: Mapping[str, Script]) -> None:
+        self.url = ""
+        self.closes_seen: list[float] = []
+        """`time.monotonic()` of each close that came from the gateway while a script was running."""
+        self.requests_seen: list[str] = []
+        self._scripts = scripts
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    @property
+    def open_connections(self) -> int:
+        return len(self._writers)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection, one answer."""
+        self._writers.add(writer)
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+            asked = json.loads(await reader.readexactly(length))
+            self.requests_seen.append(asked["model"])
+            await self._play(reader, writer, asked)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            writer.transport.abort() if writer.is_closing() else writer.close()
+
+    async def _play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: dict[str, Any]) -> None:
+        script = self._scripts[asked["model"].partition("?")[0]](RawConnection(writer, asked))
+        playing = asyncio.ensure_future(script)
+        gone = asyncio.ensure_future(reader.read())
+        await asyncio.wait({playing, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if gone.done() and not playing.done():
+            self.closes_seen.append(time.monotonic())
+        for task in (playing, gone):
+            task.cancel()
+        await asyncio.gather(playing, gone, return_exceptions=True)
+        if not playing.cancelled() and not isinstance(playing.exception(), ConnectionError | None):
+            playing.result()
+
+
+@contextlib.asynccontextmanager
+async def raw_upstream(scripts: Mapping[str, Script]) -> AsyncIterator[RawUpstream]:
+    """A raw upstream on this loop."""
+    upstream = RawUpstream(scripts)
+    server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0, limit=64 * 1024)
+    upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    try:
+        yield upstream
+    finally:
+        server.close()
+        await server.wait_closed()
+        for writer in tuple(upstream._writers):
+            writer.transport.abort()
+        await asyncio.sleep(0.05)
+
+
+@contextlib.contextmanager
+def deaf_listener() -> Iterator[int]:
+    """A port that is listened on, but whose queue is full: a connection to it never comes about (Linux)."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(3):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+def connecting_to(port: int) -> set[str]:
+    """The local ends of connections to this port that are being made (SYN_SENT), in the kernel's own spelling."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+    return {row[1] for row in rows if row[2].endswith(f":{port:04X}") and row[3] == "02"}
