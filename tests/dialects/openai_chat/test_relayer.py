@@ -624,3 +624,21 @@ def test_a_relayer_reads_the_client_s_wish_from_the_request() -> None:
         relayer = CHAT.relayer(request, profile=COMPATIBLE, raw=False, provider="acme")
         out = relayer.feed(SseDecoder().feed(body))
         assert (frame(usage_chunk()) in out) is told
+
+
+def test_the_short_mend_of_an_empty_delta_is_the_long_one() -> None:
+    """A delta that looks empty only inside a string, or stands twice, or wants more mends, takes the long way."""
+    begun = b'"id":"c","object":"chat.completion.chunk","created":1,"model":"m"'
+    empty = b'{"index":0,"delta":{},"finish_reason":"stop"}'
+    for payload, wants in (
+        (b'{%b,"choices":[%b]}' % (begun, empty), b'"delta":{"content":""}'),
+        (b'{%b,"choices":[%b],"x":"\\"delta\\":{}"}' % (begun, empty), b'"x":"\\"delta\\":{}"'),
+        (b'{%b,"choices":[%b],"x":{"delta":{}}}' % (begun, empty), b'"x":{"delta":{}}'),
+        (b'{"id":"c","created":1,"model":"m","choices":[%b]}' % empty, b'"object":"chat.completion.chunk"'),
+    ):
+        relayer = ChatRelayer(profile=COMPATIBLE, include_usage=False, raw=False)
+        (sent,) = relayer.feed(SseDecoder().feed(b"data: %b\n\n" % payload))
+        chunk = json.loads(sent[6:])
+        assert chunk["choices"] == [{"index": 0, "delta": {"content": ""}, "finish_reason": "stop"}]
+        assert wants in sent
+        assert relayer.watch.repaired["content"] == 1

@@ -13,7 +13,7 @@ import msgspec
 from thalweg.canon.errors import GatewayError, UpstreamBroke
 from thalweg.dialects.base import Watch
 from thalweg.dialects.openai_chat.errors import error_in_stream
-from thalweg.dialects.openai_chat.repairs import MENDS, NULL, Draft, Memory, is_sound
+from thalweg.dialects.openai_chat.repairs import MENDS, NULL, Draft, Memory, fill_empty_delta, is_sound
 from thalweg.dialects.openai_chat.stream import BadFrame, cut_short, finish_of, is_done, payloads, read
 from thalweg.dialects.openai_chat.tables import DONE_FRAME, is_usage, usage_to_canon
 from thalweg.dialects.openai_chat.wire import (
@@ -230,6 +230,11 @@ class ChatRelayer:
         withheld = bool(chunk.choices) and is_usage(chunk.usage)
         if not withheld and (not self._mends or is_sound(chunk, self._memory)):
             return None
+        if not withheld and "content" in self._repairs:
+            filled = fill_empty_delta(payload, chunk, self._memory)
+            if filled is not None:
+                self._note("content")
+                return filled
         draft = _draft(payload, chunk)
         changed = [name for name, mend in self._mends if mend(draft, self._memory)]
         for name in changed:

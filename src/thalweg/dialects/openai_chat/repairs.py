@@ -256,6 +256,25 @@ def _is_sound_choice(choice: ChunkChoice, memory: Memory) -> bool:
     return delta.role is None or not memory.choice(choice.index).said_role
 
 
+def fill_empty_delta(payload: bytes, chunk: Chunk, memory: Memory) -> bytes | None:
+    """The `content` row for the one chunk that needs it in every stream of OpenAI's: the finish, with `"delta":{}`.
+
+    Done on the text, for a third of what opening the JSON costs. Inside a string the quotes would be escaped, so that
+    what is found is the delta. `None` where the chunk is another, or wants another mend too.
+    """
+    choices = chunk.choices
+    if not choices or len(choices) != 1 or choices[0].delta is None or payload.count(_EMPTY_DELTA) != 1:
+        return None
+    choices[0].delta.content = ""
+    if is_sound(chunk, memory):
+        return payload.replace(_EMPTY_DELTA, _FILLED_DELTA)
+    choices[0].delta.content = None
+    return None
+
+
+_EMPTY_DELTA = b'"delta":{}'
+_FILLED_DELTA = b'"delta":{"content":""}'
+
 ROWS: tuple[Row, ...] = (
     Row("framing", "Comments, CR line ends, `id:`, `event:` and unclosed frames break Ark's Go and Java clients, "
                    "openai-python after an id, and readers that split at blank lines. Sent as one plain data line."),
