@@ -10,6 +10,7 @@ from rich.table import Table
 from bench.chart import BarMark, Panel, draw
 from bench.metrics import BARS, METRICS, Bar, Metric, Samples
 from bench.phases import Settings
+from bench.process import ROOT
 from bench.stats import Spread
 from bench.targets import DIRECT, SUBJECT, YARDSTICK
 
@@ -138,7 +139,8 @@ def as_json(report: Report) -> bytes:
         "commit": report.commit,
         "machine": report.machine,
         "versions": report.versions,
-        "settings": asdict(report.settings),
+        # Of the command, not where it lies: the file is kept with the project.
+        "settings": asdict(report.settings) | {"gateway": report.settings.gateway.replace(f"{ROOT}/", "")},
         "targets": targets,
         "bars": [
             {"text": bar.text, "limit": bar.limit, "measured": figure, "holds": holds}
