@@ -12,7 +12,7 @@ ARGS ?=
 NODE_MODULES = tests/node/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help install sdk node serve test torture bench check format lock clean
+.PHONY: help install sdk node go java serve test torture bench check format lock clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,8 @@ serve: .venv/.project ## Start the gateway on http://127.0.0.1:8080; needs no ke
 test: .venv/.project ## Run all tests, with a sample of the long ones; what is not installed here is skipped.
 	@$(MAKE) --silent sdk || echo "The Python SDKs could not be installed: tests that call with them are skipped."
 	@$(MAKE) --silent node || echo "The Node SDK could not be installed: tests that call with it are skipped."
+	@$(MAKE) --silent go || echo "The Go examples could not be built: tests that run them are skipped."
+	@$(MAKE) --silent java || echo "The Java examples could not be built: tests that run them are skipped."
 	@$(PYTEST) $(ARGS)
 
 torture: .venv/.project ## Run the long tests with full counts.
@@ -46,6 +48,10 @@ sdk: .venv-sdk/.requirements ## Make .venv-sdk with the official Python SDKs tha
 
 node: $(NODE_MODULES) ## Install the official Node SDK that the tests call the gateway with.
 
+go: examples/go/bin/.built ## Build the examples in Go, with Ark's SDK.
+
+java: examples/java/target/.built ## Build the examples in Java, with OpenAI's SDK.
+
 lock: .venv/.project ## Write requirements/*.txt anew from *.in; ARGS=--upgrade takes newer indirect versions.
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(PYTHON) -m venv "$$tools" && \
 	"$$tools/bin/python" $(PIP_INSTALL) $(PIP_TOOLS) && cd requirements && \
@@ -58,6 +64,7 @@ lock: .venv/.project ## Write requirements/*.txt anew from *.in; ARGS=--upgrade 
 
 clean: ## Remove what the targets above have made.
 	rm -rf .venv .venv-sdk tests/node/node_modules build dist src/thalweg.egg-info
+	rm -rf examples/go/bin examples/java/target
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -84,4 +91,16 @@ clean: ## Remove what the targets above have made.
 $(NODE_MODULES): tests/node/package-lock.json tests/node/package.json
 	@echo "Installing the SDK into tests/node (once) ..."
 	@cd tests/node && npm ci --silent
+	@touch $@
+
+examples/go/bin/.built: examples/go/go.sum $(wildcard examples/go/*/*.go)
+	@command -v go >/dev/null
+	@echo "Building the examples in Go (once) ..."
+	@cd examples/go && go build -o bin/ ./...
+	@touch $@
+
+examples/java/target/.built: examples/java/pom.xml $(wildcard examples/java/src/main/java/example/*.java)
+	@command -v mvn >/dev/null
+	@echo "Building the examples in Java (once) ..."
+	@cd examples/java && mvn --quiet --batch-mode compile
 	@touch $@

@@ -1,4 +1,4 @@
-// What a chat's page does with chat_server.mjs; here the page is the terminal.
+// What a chat's page does with chat_server.mjs (chat_page.html is one); here the page is the terminal.
 //
 //     node chat_page.mjs http://127.0.0.1:3000/chat "你好"          a third argument stops after so many pieces
 

@@ -1,7 +1,9 @@
-// A chat's back end: takes the talk from a page, and hands the answer on as events of its own while it is made.
+// A chat's back end: serves its page, takes the talk from it, and hands the answer on as events of its own while it is
+// made.
 //
-//     node chat_server.mjs          listens on PORT, or on 3000
+//     node chat_server.mjs          then open http://127.0.0.1:3000; PORT is another port
 
+import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 
 import OpenAI from "openai";
@@ -39,8 +41,15 @@ async function chat(request, response) {
   response.end();
 }
 
+async function page(response) {
+  const text = await readFile(new URL("chat_page.html", import.meta.url));
+  response.writeHead(200, { "content-type": "text/html; charset=utf-8" }).end(text);
+}
+
 const server = createServer((request, response) => {
-  if (request.method === "POST" && request.url === "/chat") {
+  if (request.method === "GET" && request.url === "/") {
+    page(response).catch(() => response.destroy());
+  } else if (request.method === "POST" && request.url === "/chat") {
     chat(request, response).catch(() => response.destroy());
   } else {
     response.writeHead(404).end();

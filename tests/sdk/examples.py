@@ -45,6 +45,23 @@ def node_command() -> str:
     return program("node")
 
 
+def go_command(name: str) -> list[str]:
+    """An example in Go, where they are built."""
+    built = EXAMPLES / "go" / "bin"
+    if not (built / ".built").is_file():
+        pytest.skip(f"the Go examples are not in {built}: `make go` builds them")
+    return [str(built / name)]
+
+
+def java_command(name: str) -> list[str]:
+    """An example in Java, where they are built."""
+    built = EXAMPLES / "java" / "target"
+    if not (built / ".built").is_file():
+        pytest.skip(f"the Java examples are not in {built}: `make java` builds them")
+    path = f"{(built / 'classpath').read_text()}:{built / 'classes'}"
+    return [program("java"), "-cp", path, f"example.{name}"]
+
+
 def program(name: str) -> str:
     """A program on the path."""
     found = shutil.which(name)
@@ -87,12 +104,31 @@ class Examples:
         if name.endswith(".sh"):
             program("curl")
             return [program("sh"), str(EXAMPLES / "curl" / name), *arguments]
+        if name.endswith(".go"):
+            return [*go_command(name.removesuffix(".go")), *arguments]
+        if name.endswith(".java"):
+            return [*java_command(name.removesuffix(".java")), *arguments]
         node = node_command()
         beside = self._folder / "node_modules"
         if not beside.is_symlink():
             beside.symlink_to(NODE_MODULES, target_is_directory=True)
         # Node looks for a package in the folders above the program, and nowhere else.
-        return [node, shutil.copy(EXAMPLES / "node" / name, self._folder / name), *arguments]
+        for file in (EXAMPLES / "node").iterdir():
+            shutil.copy(file, self._folder / file.name)
+        if name.endswith(".ts"):
+            name = self._compiled(node, name)
+        return [node, str(self._folder / name), *arguments]
+
+    def _compiled(self, node: str, name: str) -> str:
+        """A program in TypeScript, checked against the SDK's types and made into a module."""
+        (self._folder / "package.json").write_text('{"type": "module"}')
+        flags = ["--strict", "--target", "es2022", "--module", "nodenext", "--skipLibCheck"]
+        compiler = NODE_MODULES / "typescript" / "bin" / "tsc"
+        done = subprocess.run(
+            [node, str(compiler), *flags, name], cwd=self._folder, capture_output=True, timeout=RUN_S, check=False
+        )
+        assert done.returncode == 0, done.stdout.decode(errors="replace")
+        return name.removesuffix(".ts") + ".js"
 
 
 def sdk_program(name: str) -> list[str]:

@@ -26,6 +26,13 @@ def test_a_stream_is_shown_while_it_is_made(examples: Examples) -> None:
     assert ran.entry.stream
 
 
+def test_typescript_holds_to_the_sdk_s_types_and_reads_the_same(examples: Examples) -> None:
+    ran = examples.run("stream.ts", QUESTION, MODEL=FAST)
+    assert QUESTION in ran.said
+    assert numbers(r"tokens: (\d+) in, (\d+) out", ran) == in_and_out(ran.entry)
+    assert_complete(ran.entry)
+
+
 def test_leaving_the_loop_cancels(examples: Examples) -> None:
     ran = examples.run("stop.mjs")
     assert "[stopped after 5 pieces]" in ran.said
