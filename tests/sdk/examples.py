@@ -38,6 +38,14 @@ def python_command() -> str:
     return str(SDK_PYTHON)
 
 
+def clients_program(name: str) -> str:
+    """A program of the environment with the frameworks and tools. Skips where it is not installed, or not wholly."""
+    folder = ROOT / ".venv-clients"
+    if not (folder / ".requirements").is_file():
+        pytest.skip(f"the Python clients are not in {folder}: `make clients` installs them")
+    return str(folder / "bin" / name)
+
+
 def node_command() -> str:
     """Node, where its SDK is installed."""
     if not (NODE_MODULES / ".package-lock.json").is_file():
