@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from thalweg.simulator.arguments import fill_arguments
+from thalweg.simulator.arguments import fill_arguments, fill_schema
 
 
 def fill(schema: Any, seed: int = 1) -> Any:
@@ -113,6 +113,9 @@ def test_whatever_a_client_sends_as_a_schema_an_object_is_made(schema: dict[str,
         pytest.param({"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.25}, 0.125, id="between"),
         pytest.param({"type": "array", "prefixItems": [{"const": 1}, {"const": 2}]}, [1, 2], id="a tuple"),
         pytest.param({"type": "array", "items": {"const": 1}, "minItems": 3}, [1, 1, 1], id="at least three"),
+        pytest.param(
+            {"type": "array", "items": {"enum": ["a"]}, "minItems": 3, "uniqueItems": True}, ["a"], id="no other value"
+        ),
         pytest.param({"type": "string", "format": "email"}, "river@example.com", id="a format"),
         pytest.param({"type": "string", "maxLength": 0}, "", id="no room"),
         pytest.param({"$ref": "#/$defs/none"}, None, id="a reference to nothing"),
@@ -154,3 +157,42 @@ def test_arrays_that_contain_themselves_end() -> None:
     items = {"type": "array", "items": {"$ref": "#/$defs/tree"}, "minItems": 2}
     made = fill_arguments({"properties": {"x": {"$ref": "#/$defs/tree"}}, "$defs": {"tree": items}}, random.Random(1))
     assert len(made) < 100_000
+
+
+@pytest.mark.parametrize(
+    "items",
+    [
+        {"type": "string"},
+        {"type": "string", "maxLength": 12},
+        {"type": "integer"},
+        {"type": "integer", "minimum": 1, "maximum": 3},
+        {"type": "number", "multipleOf": 0.5, "exclusiveMinimum": 0, "maximum": 1.5},
+        {"enum": ["a", "b", "c"]},
+        {"type": "object", "properties": {"n": {"enum": [1, 2, 3]}}, "required": ["n"]},
+    ],
+    ids=repr,
+)
+def test_values_that_must_differ_do(items: Any) -> None:
+    array = {"type": "array", "items": items, "minItems": 3, "uniqueItems": True}
+    for seed in range(20):
+        made = fill({"properties": {"x": array}}, seed)["x"]
+        assert len(made) == len({repr(each) for each in made}) == 3
+        if items.get("type") in ("integer", "number"):
+            bounds = {"minimum": -100, "maximum": 100} | items
+            assert all(fits(each, bounds) for each in made)
+
+
+@pytest.mark.parametrize("schema", [None, {}, [], 5, {"type": "object"}])
+def test_an_answer_of_no_schema_is_an_empty_object(schema: Any) -> None:
+    assert fill_schema(schema, random.Random(1)) == "{}"
+
+
+def test_an_answer_need_not_be_an_object() -> None:
+    rows = {"type": "array", "items": {"$ref": "#/$defs/row"}, "$defs": {"row": {"const": 1}}, "minItems": 2}
+    assert fill_schema(rows, random.Random(1)) == "[1,1]"
+    assert fill_schema({"type": "null"}, random.Random(1)) == "null"
+
+
+@given(st.dictionaries(words, anything, max_size=6))
+def test_whatever_a_client_sends_as_the_schema_of_an_answer_json_is_made(schema: dict[str, Any]) -> None:
+    msgspec.json.decode(fill_schema(schema, random.Random(1)))

@@ -12,6 +12,7 @@ from thalweg.canon.events import PartDelta, Pinged, ResponseEnded, ResponseFaile
 from thalweg.canon.parts import ToolCall
 from thalweg.canon.script import BreakOff, EndBody, RefuseConnection, SendBody, SendHead, Stall
 from thalweg.simulator import FAULTS
+from thalweg.simulator.catalogue import FAILING
 
 PROMPT = "回声 🦜 é ñ 🌈ok"
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -45,6 +46,48 @@ def test_every_fault_says_what_it_does() -> None:
     assert all(says.endswith(".") for says in FAULTS.values())
 
 
+PROMISED: dict[str, tuple[str, ...]] = {
+    "refuse connection": ("refuse",),
+    "hang before headers": ("hang",),
+    "HTTP 400/401/403/404/408/409/413": tuple(f"http-{status}" for status in (400, 401, 403, 404, 408, 409, 413)),
+    "HTTP 429, with and without Retry-After": ("http-429", "http-429-retry-after"),
+    "HTTP 500/502/503/529": ("http-500", "http-502", "http-503", "http-529"),
+    "error as the first event of a 200": ("error-first",),
+    "error event in mid-stream": ("error-midstream",),
+    "connection reset in mid-frame": ("reset",),
+    "clean end of file without a terminal event": ("eof",),
+    "stall": ("stall",),
+    "trickle byte by byte": ("trickle",),
+    "cut inside a UTF-8 character": ("cut-utf8",),
+    "comment and blank keep-alives": ("comments", "blanks"),
+    "CRLF and bare CR": ("crlf", "cr"),
+    "no space after `data:`": ("no-space",),
+    "frames of several `data:` lines": ("multi-line",),
+    "one frame of many MiB": ("big-frame",),
+    "malformed JSON": ("bad-json",),
+    "duplicated or missing terminal event": ("double-done", "no-done"),
+    "usage missing, early, shrinking, or only in the last chunk": (
+        "usage-missing",
+        "usage-early",
+        "usage-shrinking",
+        "usage-beside-finish",
+    ),
+    "tool call indexes missing, repeated, interleaved": (
+        "tool-index-missing",
+        "tool-index-repeated",
+        "tool-index-interleaved",
+    ),
+    "arguments in one piece, empty, or broken JSON": ("args-whole", "args-empty", "args-broken"),
+}
+"""What the simulator is promised to do, in the words of the design, and the faults that do it."""
+BEYOND = ("http-402", "http-503-retry-after", "http-504", "fin")
+
+
+def test_every_fault_that_is_promised_is_there_and_no_other() -> None:
+    names = [name for names in PROMISED.values() for name in names]
+    assert sorted([*names, *BEYOND]) == sorted(FAULTS)
+
+
 # Instead of an answer.
 
 
@@ -56,7 +99,10 @@ def test_hang_is_nothing_at_all() -> None:
     assert faulty("hang") == [Stall()]
 
 
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 408, 409, 413, 429, 500, 502, 503, 504, 529])
+STATUSES = (400, 401, 402, 403, 404, 408, 409, 413, 429, 500, 502, 503, 504, 529)
+
+
+@pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_status_with_an_error_in_the_dialect(status: int, stream: bool) -> None:
     steps = faulty(f"http-{status}", stream=stream)
@@ -70,6 +116,43 @@ def test_a_status_that_says_when_to_come_back(status: int) -> None:
     steps = faulty(f"http-{status}-retry-after")
     assert status_of(steps) == status
     assert dict(steps[0].headers)[b"retry-after"] == b"1"
+
+
+@pytest.mark.parametrize("fault", ["http-429", "http-429-retry-after", "http-503", "http-529", "http-400"])
+def test_a_knob_says_after_how_long(fault: str) -> None:
+    assert dict(ask(f"text?fault={fault}&retry_after=37")[0].headers)[b"retry-after"] == b"37"
+
+
+# The models that have them.
+
+
+def test_there_is_a_model_for_each_way_of_failing() -> None:
+    assert {name: model.knobs.fault for name, model in FAILING.items()} == {
+        "error-refuse": ("refuse",),
+        "error-hang": ("hang",),
+        **{f"error-{status}": (f"http-{status}",) for status in STATUSES},
+        "error-429-retry-after": ("http-429-retry-after",),
+        "error-503-retry-after": ("http-503-retry-after",),
+        "error-first": ("error-first",),
+        "error-midstream": ("error-midstream",),
+        "error-reset": ("reset",),
+        "error-fin": ("fin",),
+        "error-eof": ("eof",),
+        "error-stall": ("stall",),
+    }
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("name", FAILING)
+def test_a_failing_model_does_what_its_fault_does(name: str, stream: bool) -> None:
+    (fault,) = FAILING[name].knobs.fault
+    by_name, by_fault = ask(f"{name}?at=3", PROMPT, stream=stream), faulty(fault, at=3, stream=stream)
+    assert [type(step) for step in by_name] == [type(step) for step in by_fault]
+    if isinstance(by_fault[0], SendHead):
+        assert status_of(by_name) == status_of(by_fault)
+    if stream:
+        assert deltas(by_name) == deltas(by_fault)
+        assert not any(isinstance(event, ResponseEnded) for event in events(by_name))
 
 
 # In events.
@@ -116,7 +199,10 @@ def test_usage_beside_finish_is_in_the_last_chunk_with_a_choice() -> None:
 
 def test_usage_faults_may_be_combined() -> None:
     steps = ask("text?fault=usage-shrinking,usage-beside-finish", PROMPT)
-    assert len([event for event in events(steps) if isinstance(event, UsageReported)]) == 2
+    trees = [msgspec.json.decode(frame.data) for frame in frames(steps)[:-1]]
+    made = [tree["usage"]["completion_tokens"] for tree in trees if tree["usage"]]
+    assert made == [1_000_000, response(good()).usage.output_tokens]
+    assert trees[-1]["usage"] and trees[-1]["choices"]
 
 
 def test_args_whole_come_in_one_delta() -> None:

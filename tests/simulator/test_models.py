@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -14,7 +15,7 @@ from thalweg.canon.events import PartDelta, PartStarted, ResponseFailed
 from thalweg.canon.finish import FinishReason
 from thalweg.canon.parts import Reasoning, Text, ToolCall
 from thalweg.canon.script import EndBody, Wait
-from thalweg.simulator import FINGERPRINT, MODELS
+from thalweg.simulator import FINGERPRINT, LISTED, MODELS
 from thalweg.simulator.tokens import count
 
 MARK = "回声 🦜 é ñ 🌈ok"
@@ -165,26 +166,103 @@ def test_reasoning_comes_first_and_is_not_repeated() -> None:
     assert MARK in text.text
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        pytest.param({"thinking": {"type": "disabled"}}, id="Ark's thinking"),
-        pytest.param({"enable_thinking": False}, id="Model Studio's enable_thinking"),
-        pytest.param({"reasoning_effort": "none"}, id="OpenAI's effort"),
-    ],
-)
-def test_reasoning_obeys_when_it_is_switched_off(fields: dict[str, Any]) -> None:
-    steps = ask("reasoning", **fields)
-    assert [type(part) for part in choice(steps).parts] == [Text]
-    assert response(steps).usage.reasoning_tokens == 0
+OFF: dict[str, dict[str, Any]] = {
+    "Ark's thinking": {"thinking": {"type": "disabled"}},
+    "Ark's thinking, with a budget": {"thinking": {"type": "disabled", "budget_tokens": 100}},
+    "Model Studio's enable_thinking": {"enable_thinking": False, "thinking_budget": 100},
+    "a budget of nothing": {"thinking_budget": 0},
+    "OpenAI's effort": {"reasoning_effort": "none"},
+    "OpenRouter's switch": {"reasoning": {"enabled": False, "effort": "high"}},
+    "OpenRouter's effort": {"reasoning": {"effort": "none"}},
+    "vLLM's template": {"chat_template_kwargs": {"enable_thinking": False}},
+}
+ON: dict[str, dict[str, Any]] = {
+    "Ark's thinking": {"thinking": {"type": "enabled"}},
+    "Ark's thinking, by itself": {"thinking": {"type": "auto"}},
+    "Model Studio's enable_thinking": {"enable_thinking": True},
+    "OpenAI's effort": {"reasoning_effort": "medium"},
+    "OpenRouter's switch": {"reasoning": {"enabled": True}},
+    "OpenRouter's effort": {"reasoning": {"effort": "medium"}},
+    "vLLM's template": {"chat_template_kwargs": {"enable_thinking": True}},
+}
+BUDGETS: dict[str, Callable[[int], dict[str, Any]]] = {
+    "Ark's thinking": lambda most: {"thinking": {"type": "enabled", "budget_tokens": most}},
+    "Model Studio's thinking_budget": lambda most: {"enable_thinking": True, "thinking_budget": most},
+    "OpenRouter's max_tokens": lambda most: {"reasoning": {"max_tokens": most}},
+}
+EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
 
 
-def test_reasoning_obeys_effort_and_budget() -> None:
-    def thought(**fields: Any) -> int:
-        return response(ask("reasoning", **fields)).usage.reasoning_tokens
+def reasoning_tokens(model: str = "reasoning", **fields: Any) -> int:
+    """What usage says, which is what was sent."""
+    steps = ask(model, **fields)
+    thoughts = {e.index for e in events(steps) if isinstance(e, PartStarted) and e.kind == "reasoning"}
+    sent = sum(isinstance(e, PartDelta) and e.index in thoughts for e in events(steps))
+    assert response(steps).usage.reasoning_tokens == sent
+    return sent
 
-    assert thought(reasoning_effort="low") < thought(reasoning_effort="medium") < thought(reasoning_effort="high")
-    assert thought(thinking={"type": "enabled", "budget_tokens": 5}) == 5
+
+@pytest.mark.parametrize("fields", OFF.values(), ids=OFF)
+@pytest.mark.parametrize("stream", [True, False])
+def test_reasoning_obeys_when_it_is_switched_off(fields: dict[str, Any], stream: bool) -> None:
+    steps = ask("reasoning", stream=stream, **fields)
+    found = response(steps) if stream else whole(steps)
+    assert [type(part) for part in found.choices[0].parts] == [Text]
+    assert found.usage.reasoning_tokens == 0
+
+
+@pytest.mark.parametrize("fields", ON.values(), ids=ON)
+def test_switched_on_it_thinks_as_it_does_by_default(fields: dict[str, Any]) -> None:
+    assert reasoning_tokens(**fields) == reasoning_tokens() > 2
+
+
+@pytest.mark.parametrize("asked", BUDGETS.values(), ids=BUDGETS)
+@pytest.mark.parametrize("most", [1, 5, 50, 150])
+def test_a_budget_is_used_up_and_never_passed(asked: Callable[[int], dict[str, Any]], most: int) -> None:
+    assert reasoning_tokens(**asked(most)) == most
+    assert said(ask("reasoning", MARK, **asked(most))).count(MARK) == 1
+
+
+def test_a_large_budget_is_no_duty() -> None:
+    assert reasoning_tokens(thinking_budget=100_000) == reasoning_tokens(reasoning_effort="max")
+
+
+@pytest.mark.parametrize("asked", [lambda e: {"reasoning_effort": e}, lambda e: {"reasoning": {"effort": e}}])
+def test_the_higher_the_effort_the_longer_it_thinks(asked: Callable[[str], dict[str, Any]]) -> None:
+    lengths = [reasoning_tokens(**asked(effort)) for effort in EFFORTS]
+    assert lengths == sorted(set(lengths))
+    assert reasoning_tokens(**asked("some day")) == reasoning_tokens(**asked("medium"))
+
+
+def test_thinking_that_shall_not_be_shown_is_counted_and_takes_its_time() -> None:
+    shown, hidden = (ask("reasoning?ttft=0.5&pace=100&seed=1", reasoning={"exclude": hide}) for hide in (False, True))
+    assert [type(part) for part in choice(hidden).parts] == [Text]
+    assert choice(hidden).parts == choice(shown).parts[1:]
+    assert response(hidden).usage == response(shown).usage
+    before = next(step.seconds for step in hidden if isinstance(step, Wait))
+    assert before == pytest.approx(0.5 + response(shown).usage.reasoning_tokens / 100)
+    assert sum(s.seconds for s in hidden if isinstance(s, Wait)) == pytest.approx(
+        sum(s.seconds for s in shown if isinstance(s, Wait))
+    )
+
+
+def test_a_cap_counts_what_is_thought_unseen() -> None:
+    steps = ask("reasoning", reasoning={"exclude": True}, max_tokens=5)
+    assert deltas(steps) == []
+    assert choice(steps).finish_reason is FinishReason.LENGTH
+    assert response(steps).usage.output_tokens == response(steps).usage.reasoning_tokens == 5
+
+
+@pytest.mark.parametrize("model", ["json", "vision", "long"])
+def test_some_think_only_when_they_are_told_to(model: str) -> None:
+    assert reasoning_tokens(f"{model}?pace=0") == 0
+    assert reasoning_tokens(f"{model}?pace=0", thinking={"type": "enabled"}) == reasoning_tokens()
+    assert reasoning_tokens(f"{model}?pace=0", reasoning_effort="none") == 0
+
+
+@pytest.mark.parametrize("model", ["text", "tools", "slow", "filter", "stream-only"])
+def test_others_never_think(model: str) -> None:
+    assert reasoning_tokens(f"{model}?pace=0", thinking={"type": "enabled"}) == 0
 
 
 def test_every_offered_tool_is_called_once_with_what_its_schema_requires() -> None:
@@ -227,6 +305,12 @@ def test_after_a_tool_result_it_answers_in_text_and_quotes_it() -> None:
     steps = ask("tools", messages=after_tools(calls(ask("tools", tools=TOOLS))), tools=TOOLS)
     assert calls(steps) == []
     assert said(steps).count("7391") == 2
+
+
+def test_a_tools_result_is_told_in_the_language_of_the_question() -> None:
+    messages = after_tools(calls(ask("tools", tools=TOOLS)))
+    messages[0]["content"] = "杭州天气怎么样？"
+    assert "工具的回答是：" + RESULT in said(ask("tools", messages=messages, tools=TOOLS))
 
 
 def test_without_tools_it_is_text() -> None:
@@ -277,11 +361,140 @@ def test_error_midstream_is_an_error_status_for_those_who_do_not_stream() -> Non
 
 
 def test_json_is_answered_where_it_was_asked_for() -> None:
-    loose = said(ask("text", MARK, response_format={"type": "json_object"}))
-    assert MARK in msgspec.json.decode(loose)["answer"]
-    schema = {"type": "json_schema", "json_schema": {"name": "city", "schema": CITY}}
-    assert list(msgspec.json.decode(said(ask("text", response_format=schema)))) == ["city"]
+    for model in ("text", "reasoning", "tools", "json", "vision", "long", "stream-only"):
+        loose = said(ask(f"{model}?tokens=3", MARK, response_format={"type": "json_object"}))
+        assert MARK in msgspec.json.decode(loose)["answer"]
+        assert list(msgspec.json.decode(said(ask(model, response_format=schema_format(CITY))))) == ["city"]
 
 
-def test_every_model_is_known_and_only_the_endless_one_hidden() -> None:
-    assert [name for name, model in MODELS.items() if model.hidden] == ["endless"]
+def schema_format(schema: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("model", ["json", "json?tokens=1", "json?chunk=7"])
+def test_json_answers_with_json_though_nobody_asked(model: str, stream: bool) -> None:
+    steps = ask(model, MARK, stream=stream)
+    (text,) = (response(steps) if stream else whole(steps)).choices[0].parts
+    assert msgspec.json.decode(text.text) == {
+        "answer": msgspec.json.decode(text.text)["answer"],
+        "characters": len(MARK),
+    }
+    assert MARK in text.text
+
+
+@pytest.mark.parametrize(
+    ("schema", "kind"),
+    [
+        pytest.param(CITY, dict, id="an object"),
+        pytest.param({"type": "array", "items": {"type": "integer"}}, list, id="a list"),
+        pytest.param({"type": "string", "enum": ["a", "b"]}, str, id="a string"),
+        pytest.param({"type": "boolean"}, bool, id="yes or no"),
+        pytest.param({}, dict, id="no word"),
+        pytest.param(None, dict, id="no schema"),
+    ],
+)
+def test_json_is_of_the_schema_whatever_its_root(schema: Any, kind: type) -> None:
+    assert type(msgspec.json.decode(said(ask("json", response_format=schema_format(schema))))) is kind
+
+
+def test_a_cap_cuts_json_and_says_so() -> None:
+    steps = ask("json", max_tokens=4)
+    assert choice(steps).finish_reason is FinishReason.LENGTH
+    with pytest.raises(msgspec.DecodeError):
+        msgspec.json.decode(said(steps))
+
+
+# Vision, long, filter.
+
+
+def test_vision_tells_what_it_finds_in_each_image_and_repeats_the_prompt() -> None:
+    second = {"type": "image_url", "image_url": {"url": "https://example.com/cat.png?sig=secret"}}
+    text = said(ask("vision", [*image(f"data:image/png;base64,{PNG}"), second]))
+    assert "What is it?" in text
+    assert "Image 1 of 2 is a PNG of 8 × 8 pixels, in 74 bytes. It is all #ff0000, red." in text
+    assert "Image 2 of 2 is one at example.com/cat.png; I did not look at it." in text
+    assert "secret" not in text
+
+
+def test_vision_without_an_image_says_so() -> None:
+    assert "There is no image in your last message" in said(ask("vision", "What is it?"))
+    talk = [{"role": "user", "content": image(f"data:image/png;base64,{PNG}")}, {"role": "assistant", "content": "red"}]
+    assert "There is no image" in said(ask("vision", messages=[*talk, {"role": "user", "content": "and now?"}]))
+
+
+def test_vision_names_other_files_too() -> None:
+    audio = {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}
+    assert "There is an audio of 3 bytes (audio/wav)." in said(ask("vision", [audio]))
+
+
+@pytest.mark.parametrize(
+    ("knobs", "length"), [("", 4000), ("&tokens=1", 1), ("&tokens=250", 250), ("&tokens=20500", 20_500)]
+)
+def test_long_is_as_long_as_it_is_told_to_be(knobs: str, length: int) -> None:
+    steps = ask(f"long?pace=0{knobs}")
+    assert response(steps).usage.output_tokens == len(deltas(steps)) == length
+    assert choice(steps).finish_reason is FinishReason.STOP
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_filter_says_something_and_is_cut_short(stream: bool) -> None:
+    steps = ask("filter?seed=1", MARK, stream=stream)
+    found = response(steps) if stream else whole(steps)
+    (text,) = found.choices[0].parts
+    assert found.choices[0].finish_reason is FinishReason.CONTENT_FILTER
+    assert b'"finish_reason":"content_filter"' in b"".join(bodies(steps))
+    assert said(ask("text?seed=1", MARK)).startswith(text.text)
+    assert len(text.text) > 10
+
+
+def test_what_ends_an_answer_earlier_stands_above_the_filter() -> None:
+    assert choice(ask("filter", max_tokens=2)).finish_reason is FinishReason.LENGTH
+    assert choice(ask("filter?tokens=3")).finish_reason is FinishReason.CONTENT_FILTER
+    assert b'"finish_reason":"stop"' in b"".join(bodies(ask("filter", "hello", stop=["hello"])))
+
+
+# All of them.
+
+
+def test_only_what_is_made_for_tests_is_hidden() -> None:
+    hidden = [name for name, model in MODELS.items() if model.hidden]
+    assert hidden == ["endless", *(name for name in MODELS if name.startswith("error-") and name != "error-midstream")]
+    assert list(LISTED) == [name for name in MODELS if name not in hidden]
+
+
+def test_every_model_says_in_a_sentence_what_it_does() -> None:
+    assert all(model.says.endswith(".") for model in MODELS.values())
+
+
+@pytest.mark.parametrize(
+    ("prompt", "greeting"),
+    [
+        ("Hi there", "Hello! "),
+        ("Hello, 深泓", "Hello! "),
+        ("你好，深泓", "你好！"),
+        ("请讲一讲 Thalweg 这个词", "你好！"),
+        ("こんにちは、世界", "こんにちは！"),
+        ("안녕하세요", "안녕하세요! "),
+        ("Привет, river", "Здравствуйте! "),
+        ("123 🌈", "Hello! "),
+    ],
+)
+def test_a_short_first_prompt_is_greeted_in_its_language_and_repeated(prompt: str, greeting: str) -> None:
+    text = said(ask("text", prompt))
+    assert text.startswith(greeting)
+    assert prompt in text
+    assert re.search("[\u4e00-\u9fff]", text) and any(ord(char) > 0xFFFF for char in text)
+
+
+def test_of_a_very_long_prompt_both_ends_are_repeated() -> None:
+    text = said(ask("text", "beginning " * 300 + "end"))
+    assert text.count("beginning") < 250
+    assert re.search(r"You wrote|your words|what I have read", text)
+    assert "[…]" in text and "beginning end" in text
+
+
+def test_only_the_first_prompt_is_greeted_and_no_long_one() -> None:
+    talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "x"}, {"role": "user", "content": "Hi"}]
+    assert "Hello" not in said(ask("text", messages=talk))
+    assert "Hello" not in said(ask("text", "word " * 20))

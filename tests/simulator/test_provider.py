@@ -10,13 +10,15 @@ from tests.simulator.stage import CHAT, SIMULATOR, ask, bodies, body_of, deltas,
 from thalweg.canon.script import SendBody, SendHead, Wait
 from thalweg.simulator.provider import Simulator
 
+SPEAK = ("json", "vision", "long", "slow", "filter", "stream-only")
+
 
 def error_of(steps: list) -> dict:
     return msgspec.json.decode(b"".join(bodies(steps)))["error"]
 
 
 @pytest.mark.parametrize(
-    "model", ["text", "reasoning", "tools?jitter=1", "slow", "error-midstream", "text?fault=reset"]
+    "model", ["text", "reasoning", "tools?jitter=1", *SPEAK, "error-midstream", "text?fault=reset"]
 )
 def test_the_same_seed_gives_the_same_steps(model: str) -> None:
     fields = {"n": 2, "tools": [tool("f", {"properties": {"x": {}, "n": {"type": "number"}}})]}
@@ -26,11 +28,6 @@ def test_the_same_seed_gives_the_same_steps(model: str) -> None:
 def test_another_seed_gives_another_answer() -> None:
     assert len({said(ask("text", seed=seed)) for seed in range(20)}) > 1
     assert len({bodies(ask("text", seed=seed))[0] for seed in range(20)}) == 20
-
-
-@pytest.mark.parametrize("seeds", [{"seed": 3}, {"seed": 4}])
-def test_the_seed_in_the_name_stands_above_the_requests_own(seeds: dict[str, int]) -> None:
-    assert ask("text?seed=7", **seeds) == ask("text?seed=7", seed=99)
 
 
 def test_the_requests_own_seed_stands_above_its_number() -> None:
@@ -47,25 +44,6 @@ def test_an_unknown_model_is_404_and_named() -> None:
 
 def test_the_prefix_of_the_gateways_names_is_borne() -> None:
     assert status_of(ask("sim/text")) == 200
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        pytest.param("text?tempo=3", "'tempo'", id="an unknown knob is named"),
-        pytest.param("text?pace=fast", "'pace' must be a number", id="no number"),
-        pytest.param("text?pace=-1", "'pace' must be from", id="too small"),
-        pytest.param("text?ttft=nan", "'ttft' must be from", id="not a number"),
-        pytest.param("text?chunk=0", "'chunk' must be from", id="no tokens in a delta"),
-        pytest.param("text?fast", "knob=value", id="no value"),
-        pytest.param("text?fault=flood", "'flood'", id="an unknown fault is named"),
-    ],
-)
-def test_a_wrong_name_is_refused_with_a_reason(name: str, said: str) -> None:
-    steps = ask(name)
-    assert status_of(steps) == 400
-    assert said in error_of(steps)["message"]
-    assert error_of(steps)["param"] == "model"
 
 
 def test_a_broken_request_is_refused_in_its_dialect() -> None:
@@ -117,7 +95,8 @@ def test_a_request_finds_its_dialect_by_its_path(path: bytes) -> None:
 def test_the_models_are_listed_without_the_hidden_ones() -> None:
     steps = list(SIMULATOR.respond(b"GET", b"/v1/models", b"", seed=1, created=1))
     listed = [row["id"] for row in msgspec.json.decode(b"".join(bodies(steps)))["data"]]
-    assert listed == ["text", "reasoning", "tools", "slow", "error-midstream"]
+    assert listed == ["text", "reasoning", "tools", *SPEAK, "error-midstream"]
+    assert all(status_of(ask(name)) == 200 for name in listed)
 
 
 @pytest.mark.parametrize(
@@ -126,6 +105,19 @@ def test_the_models_are_listed_without_the_hidden_ones() -> None:
 )
 def test_what_is_not_there_says_so(method: bytes, path: bytes, status: int) -> None:
     assert status_of(Simulator(SIMULATOR._dialects).respond(method, path, b"", seed=1, created=1)) == status
+
+
+def test_a_model_that_only_streams_refuses_what_does_not() -> None:
+    steps = ask("stream-only", stream=False)
+    assert status_of(steps) == 400
+    message = "This model only support stream mode, please enable the stream parameter to access the model."
+    assert error_of(steps) == {
+        "message": message,
+        "type": "invalid_request_error",
+        "param": None,
+        "code": "invalid_parameter_error",
+    }
+    assert said(ask("stream-only", "Hi", seed=1)) == said(ask("text", "Hi", seed=1))
 
 
 def test_an_answer_too_long_to_be_kept_must_be_streamed() -> None:

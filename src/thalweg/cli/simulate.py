@@ -5,33 +5,44 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from typing import Annotated
 
 import uvloop
+from cyclopts import Parameter
 
-from thalweg.server.simulated import serve_simulator
+from thalweg.cli.main import FAILED, WRONG_USAGE
+from thalweg.cli.words import explain, say
+from thalweg.server.simulated import Play, manner_names, serve_simulator
 
 
-def simulate(*, port: int = 9100, host: str = "127.0.0.1") -> int:
-    """Run the simulator over HTTP, for tests of anything that speaks to a provider.
-
-    Parameters
-    ----------
-    port
-        Port to listen on; 0 takes a free one.
-    host
-        Address to listen on.
-    """
+def simulate(
+    *,
+    port: Annotated[int, explain("simulate.port")] = 9100,
+    host: Annotated[str, explain("simulate.host")] = "127.0.0.1",
+    manner: Annotated[str | None, Parameter(name="--as"), explain("simulate.as")] = None,
+) -> int:
+    """Run the simulator over HTTP, for tests of anything that speaks to a provider."""
+    if manner is not None and manner not in manner_names():
+        return _ended(WRONG_USAGE, say("simulate.no_manner", name=manner, names=", ".join(manner_names())))
     try:
-        uvloop.run(_until_signal(host, port))
+        uvloop.run(_until_signal(host, port, Play(manner=manner)))
     except OSError as error:
-        print(f"thalweg: cannot listen on {host}:{port}: {error.strerror}", file=sys.stderr)
-        return 1
+        return _ended(FAILED, say("simulate.cannot_listen", address=f"{host}:{port}", why=error.strerror))
     return 0
 
 
-async def _until_signal(host: str, port: int) -> None:
-    server = await serve_simulator(host, port)
-    print(f"The simulator listens on http://{host}:{server.port}/v1", file=sys.stderr, flush=True)
+def _ended(code: int, why: str) -> int:
+    print(f"thalweg: {why}", file=sys.stderr)
+    return code
+
+
+async def _until_signal(host: str, port: int, play: Play) -> None:
+    server = await serve_simulator(host, port, play=play)
+    url = f"http://{host}:{server.port}{play.base_path}"
+    said = say("simulate.listens", url=url)
+    if play.title:
+        said = say("simulate.listens_as", url=url, title=play.title)
+    print(said, file=sys.stderr, flush=True)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

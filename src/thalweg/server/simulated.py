@@ -2,7 +2,7 @@
 a reset and a cut body is cut. In the gateway itself the simulator is played without it (`Play`).
 
 It speaks HTTP/1.1, writes every body chunked and one write for each step, and stops an answer as soon as its client is
-gone. It is no server for strangers: it has no timeouts, and takes any key.
+gone. It is no server for strangers: it has no timeouts, and takes any key, but for those that a manner refuses.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import httptools
 
 from thalweg.canon.script import BreakOff, EndBody, RefuseConnection, SendBody, SendHead, Step
 from thalweg.dialects.registry import DIALECTS
+from thalweg.simulator.manners.table import MANNERS
 from thalweg.simulator.provider import Simulator
 from thalweg.upstream.base import UpstreamRequest
 from thalweg.upstream.played import Player
@@ -40,18 +41,38 @@ _FLUSH_MOST_S = 1.0
 class Play:
     """Answers requests from the simulator; each gets the next seed, from 0. Fits `PlayedConnector`."""
 
-    def __init__(self, simulator: Simulator | None = None) -> None:
-        self._simulator = simulator or Simulator(DIALECTS)
+    def __init__(self, simulator: Simulator | None = None, *, manner: str | None = None) -> None:
+        self._manner = None if manner is None else MANNERS[manner]
+        self._simulator = simulator or Simulator(DIALECTS, self._manner)
         self._seeds = itertools.count()
+
+    @property
+    def base_path(self) -> str:
+        """Where the API lies."""
+        return "/v1" if self._manner is None else self._manner.base_paths[0]
+
+    @property
+    def title(self) -> str:
+        """The provider whose manner it has; empty where it has its own."""
+        return "" if self._manner is None else self._manner.title
 
     def __call__(self, request: UpstreamRequest) -> Iterator[Step]:
         """The steps of the answer to a request that never leaves the process."""
         return self.respond(request.method, request.target, request.body)
 
+    def refuse_key(self, authorization: bytes | None) -> Iterator[Step] | None:
+        """The steps of the answer to a key that is missing or wrong; `None` where the request may be answered."""
+        return self._simulator.refuse_key(authorization, seed=0)
+
     def respond(self, method: bytes, target: bytes, body: bytes) -> Iterator[Step]:
         """The steps of the answer to any HTTP request."""
         seed = next(self._seeds)
         return self._simulator.respond(method, target, body, seed=seed, created=int(time.time()))
+
+
+def manner_names() -> tuple[str, ...]:
+    """The providers whose manner the simulator can take on."""
+    return tuple(MANNERS)
 
 
 class SimulatorServer:
@@ -112,6 +133,7 @@ class _Asked(NamedTuple):
     method: bytes
     target: bytes
     body: bytes
+    authorization: bytes | None
     keep_alive: bool
 
 
@@ -131,6 +153,7 @@ class _Connection(asyncio.Protocol):
         """Requests that wait for the answer before theirs."""
         # For the request that is being read.
         self._target = b""
+        self._authorization: bytes | None = None
         self._body: list[bytes] = []
         self._body_bytes = 0
         # For the request that is being answered.
@@ -186,7 +209,7 @@ class _Connection(asyncio.Protocol):
     # What the parser calls.
 
     def on_message_begin(self) -> None:
-        self._target, self._body, self._body_bytes = b"", [], 0
+        self._target, self._authorization, self._body, self._body_bytes = b"", None, [], 0
 
     def on_url(self, url: bytes) -> None:
         self._target += url
@@ -194,6 +217,8 @@ class _Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() == b"expect" and value.lower() == b"100-continue":
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif name.lower() == b"authorization":
+            self._authorization = value
 
     def on_body(self, data: bytes) -> None:
         self._body.append(data)
@@ -204,7 +229,7 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._server.requests_seen += 1
         method, keep = self._parser.get_method(), self._parser.should_keep_alive()
-        self._asked.append(_Asked(method, self._target, b"".join(self._body), keep))
+        self._asked.append(_Asked(method, self._target, b"".join(self._body), self._authorization, keep))
         if len(self._asked) > _MAX_WAITING:
             self.drop()
         elif self._player is None:
@@ -214,9 +239,13 @@ class _Connection(asyncio.Protocol):
         """Answer the request that has waited longest."""
         asked = self._asked.popleft()
         self._keep = asked.keep_alive
-        self._player = Player(lambda: self._server.play.respond(asked.method, asked.target, asked.body), self)
+        self._player = Player(lambda: self._answer(asked), self)
         if not self._writable:
             self._player.pause()
+
+    def _answer(self, asked: _Asked) -> Iterator[Step]:
+        play = self._server.play
+        return play.refuse_key(asked.authorization) or play.respond(asked.method, asked.target, asked.body)
 
     # What the player calls.
 

@@ -5,10 +5,10 @@ Bytes in, steps out (`canon.script`). What plays the steps, in-process or over H
 
 from __future__ import annotations
 
+from thalweg.simulator.catalogue import LISTED, MODELS
 from thalweg.simulator.faults.table import FAULTS
 from thalweg.simulator.knobs import Knobs
-from thalweg.simulator.models import MODELS
 from thalweg.simulator.performance import FINGERPRINT
 from thalweg.simulator.provider import Simulator
 
-__all__ = ["FAULTS", "FINGERPRINT", "MODELS", "Knobs", "Simulator"]
+__all__ = ["FAULTS", "FINGERPRINT", "LISTED", "MODELS", "Knobs", "Simulator"]

@@ -1,14 +1,14 @@
-"""Arguments that fit a JSON Schema, as far as a small maker of values can.
+"""Arguments and answers that fit a JSON Schema, as far as a small maker of values can.
 
-Read are types, `enum`, `const`, `required`, `properties`, `items`, `prefixItems`, `anyOf`, `oneOf`, `allOf`, local
-`$ref`, bounds on numbers, strings and arrays, and common formats; `pattern`, `not` and conditions are not. A schema
-comes from a client: whatever it is, an object is made, with a bounded number of values.
+Read are types, `enum`, `const`, `required`, `properties`, `items`, `prefixItems`, `uniqueItems`, `anyOf`, `oneOf`,
+`allOf`, local `$ref`, bounds on numbers, strings and arrays, and common formats; `pattern`, `not` and conditions are
+not. A schema comes from a client: whatever it is, a value is made, and one with a bounded number of values in it.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -34,12 +34,23 @@ _OPTIONAL_DEPTH = 3
 """Below this depth only what is required is made, so that a schema which contains itself ends."""
 _LONGEST_STRING = 4096
 _LONGEST_ARRAY = 64
+_TRIES = 16
+"""How often another value is drawn where one must differ from those before it."""
 
 
 def fill_arguments(schema: Any, rng: random.Random) -> str:
     """The JSON text of an object for a function's parameters."""
-    value = _Maker(schema if isinstance(schema, dict) else {}, rng).value(schema, 0)
+    value = _made(schema, rng)
     return msgspec.json.encode(value if isinstance(value, dict) else {}).decode()
+
+
+def fill_schema(schema: Any, rng: random.Random) -> str:
+    """The JSON text of an answer of this schema, which need not be an object; an empty object where it says nothing."""
+    return msgspec.json.encode(_made(schema, rng) if isinstance(schema, dict) and schema else {}).decode()
+
+
+def _made(schema: Any, rng: random.Random) -> Any:
+    return _Maker(schema if isinstance(schema, dict) else {}, rng).value(schema, 0)
 
 
 class _Maker:
@@ -76,7 +87,19 @@ class _Maker:
         least, most = _natural(schema, "minItems", 1), _natural(schema, "maxItems", _LONGEST_ARRAY)
         length = min(max(least, len(first)), most, _LONGEST_ARRAY)
         rest = [schema.get("items", {})] * max(0, length - len(first))
-        return [self.value(item, depth + 1) for item in [*first, *rest][:length]]
+        make = self._another if schema.get("uniqueItems") is True else self._next
+        made: list[Any] = []
+        for item in [*first, *rest][:length]:
+            made += make(item, made, depth + 1)
+        return made
+
+    def _next(self, item: Any, _: list[Any], depth: int) -> list[Any]:
+        return [self.value(item, depth)]
+
+    def _another(self, item: Any, made: list[Any], depth: int) -> list[Any]:
+        """A value that is not among those made; none where some tries find none."""
+        drawn = [self.value(item, depth) for _ in range(_TRIES)]
+        return [value for value in [*drawn, *_neighbours(drawn[0], self._plain(item))] if value not in made][:1]
 
     def string(self, schema: Schema, _: int) -> str:
         least = min(_natural(schema, "minLength", 0), _LONGEST_STRING)
@@ -99,14 +122,13 @@ class _Maker:
     def _number(self, schema: Schema, *, whole: bool) -> float:
         """The first fitting one of: seven, the least, the most, and their neighbours on the steps of `multipleOf`."""
         step = _number_in(schema, "multipleOf") or (1 if whole else 0.5)
-        low, above = _number_in(schema, "minimum"), _number_in(schema, "exclusiveMinimum")
-        high, below = _number_in(schema, "maximum"), _number_in(schema, "exclusiveMaximum")
+        low, above, high, below = _bounds(schema)
         starts = [bound for bound in (low, above, high, below) if bound is not None]
         tries = [7 // step * step] + [(start // step + by) * step for start in starts for by in (0, 1, -1)]
         tries += [float(start) for start in starts]
         if above is not None and below is not None:
             tries.append((above + below) / 2)
-        return next((n for n in tries if _between(n, (low, high), (above, below))), starts[0] if starts else 7)
+        return next((n for n in tries if _fits(n, schema)), starts[0] if starts else 7)
 
     def _plain(self, schema: Any) -> Schema:
         """The schema with references followed, alternatives chosen and `allOf` merged in."""
@@ -145,6 +167,19 @@ _MAKERS: dict[str, Callable[[_Maker, Schema, int], Any]] = {
 }
 
 
+def _neighbours(value: Any, schema: Schema) -> Iterator[Any]:
+    """Values of a plain schema that are near one of its values."""
+    if isinstance(value, bool) or "enum" in schema or "const" in schema or "format" in schema:
+        return
+    if isinstance(value, str):
+        longest = _natural(schema, "maxLength", _LONGEST_STRING)
+        yield from (value + "川" * more for more in range(1, min(_LONGEST_ARRAY, longest - len(value)) + 1))
+    elif isinstance(value, int | float):
+        step = _number_in(schema, "multipleOf") or 1
+        near = (value + by * step for more in range(1, _LONGEST_ARRAY) for by in (more, -more))
+        yield from (number for number in near if _fits(number, schema))
+
+
 def _type_of(schema: Schema) -> str:
     said = schema.get("type")
     names = said if isinstance(said, list) else [said]
@@ -176,11 +211,14 @@ def _merged(one: Schema, other: Any) -> Schema:
     return merged
 
 
-def _between(
-    number: float, closed: tuple[float | None, float | None], opened: tuple[float | None, float | None]
-) -> bool:
-    low, high = closed
-    above, below = opened
+def _bounds(schema: Schema) -> tuple[float | None, ...]:
+    """The least, what must be passed, the most, and what must not be reached."""
+    names = ("minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum")
+    return tuple(_number_in(schema, name) for name in names)
+
+
+def _fits(number: float, schema: Schema) -> bool:
+    low, above, high, below = _bounds(schema)
     return (
         (low is None or number >= low)
         and (high is None or number <= high)

@@ -1,6 +1,7 @@
 """The simulated models: what each says to a request, as passages of tokens. When and in which bytes is not known here.
 
-Source of what they promise: the acceptance suite, "The simulator's side".
+Source of what `text`, `reasoning`, `tools`, `slow` and `error-midstream` promise: the acceptance suite, "The
+simulator's side".
 """
 
 from __future__ import annotations
@@ -12,19 +13,25 @@ from itertools import islice
 
 import msgspec
 
+from thalweg.canon.finish import FinishReason
 from thalweg.canon.parts import PartKind, Text, ToolResult
 from thalweg.canon.request import Request, Tool
-from thalweg.simulator.arguments import fill_arguments
+from thalweg.simulator.arguments import fill_arguments, fill_schema
 from thalweg.simulator.knobs import Knobs
-from thalweg.simulator.pictures import describe
-from thalweg.simulator.tokens import split
+from thalweg.simulator.markdown import article
+from thalweg.simulator.pictures import describe, facts
+from thalweg.simulator.tokens import count, split
 from thalweg.simulator.turn import Turn
+from thalweg.simulator.words import CHINESE, Voice, thoughts, voice_for
 
 _QUOTED_CHARS = 2_000
 """The longest prompt that is repeated whole."""
+_SHORT_CHARS = 60
+"""The longest prompt that is greeted, when it is the first of a talk."""
 
 _SLOW_S = 12
 """How long `slow` speaks; ten seconds are promised."""
+_LONG_TOKENS = 4_000
 
 
 class Scene(msgspec.Struct, frozen=True):
@@ -45,6 +52,10 @@ class Passage(msgspec.Struct, frozen=True):
     call_id: str | None = None
     name: str | None = None
     call_kind: str = "function"
+    hidden: bool = False
+    """Whether it is counted and takes its time, and is not sent."""
+    finish: FinishReason | None = None
+    """Why the answer ends after it; `None` lets it go on, or end as usual."""
 
 
 Speaker = Callable[[Scene], Iterator[Passage]]
@@ -54,81 +65,100 @@ class Model(msgspec.Struct, frozen=True):
     """One row of the table."""
 
     speak: Speaker
+    says: str
+    """What it does, in one sentence."""
     knobs: Knobs = Knobs()
-    """What holds where the name does not say otherwise."""
+    """What holds where neither name nor field says otherwise."""
     hidden: bool = False
     """Whether it is kept out of the list of models: it is made for tests."""
     endless: bool = False
+    stream_only: bool = False
+    """Whether it refuses a request that does not stream."""
 
 
-_OPENINGS = ("You wrote: ", "Here are your words again: ", "This is what I have read: ")
-_CLOSINGS = (
-    "A river keeps to its deepest channel. 河流总是沿着深泓流淌 🌊",
-    "Flowing water does not go stale. 流水不腐，户枢不蠹 🏞️",
-    "Many brooks make one great river. 海纳百川，有容乃大 🐟",
-)
-_THOUGHTS = (
-    "First I look at what was asked.",
-    "再想一想：这句话要原样重复。",
-    "A good answer repeats every word and adds little.",
-    "I check that no character gets lost on the way.",
-    "The emoji and the accents must stay whole, too.",
-    "还要注意换行和标点。",
-    "Nothing else seems to be hidden in it.",
-    "Now I am ready to answer.",
-)
-_THOUGHTS_OF_EFFORT = {"minimal": 1, "low": 2, "medium": 4, "high": 6, "xhigh": 7, "max": 8}
-
-
-def _text(scene: Scene) -> Iterator[Passage]:
+def speak_text(scene: Scene) -> Iterator[Passage]:
     """Repeats the prompt, and says what it sees in files and tool results."""
-    yield Passage("text", _of_length(_reply(scene), scene.knobs.tokens))
+    yield _shaped(scene) or Passage("text", _of_length(_words(scene), scene.knobs.tokens))
 
 
 def _slow(scene: Scene) -> Iterator[Passage]:
-    """The same for a long time."""
     knobs = scene.knobs
     enough = math.ceil(_SLOW_S * (knobs.pace or 5)) * knobs.chunk
-    yield Passage("text", _of_length(_reply(scene), enough if knobs.tokens is None else knobs.tokens))
+    yield Passage("text", _of_length(_words(scene), enough if knobs.tokens is None else knobs.tokens))
 
 
 def _endless(scene: Scene) -> Iterator[Passage]:
-    """Text for ever."""
     size = scene.knobs.size
-    yield Passage("text", _again(_reply(scene)) if size is None else _same("flow " * (size // 5 + 1), size))
+    yield Passage("text", _again(_words(scene)) if size is None else _same("flow " * (size // 5 + 1), size))
 
 
 def _reasoning(scene: Scene) -> Iterator[Passage]:
-    """Thinks, unless it shall not, then speaks as `text`."""
-    asked = scene.asked.reasoning
-    if asked.mode != "off" and asked.show != "none":
-        thoughts = " ".join(_THOUGHTS[: _THOUGHTS_OF_EFFORT.get(asked.effort or "medium", 4)])
-        yield Passage("reasoning", islice(split(thoughts), asked.budget_tokens))
-    yield from _text(scene)
+    yield from _thoughts(scene, unasked=True)
+    yield from speak_text(scene)
 
 
 def _tools(scene: Scene) -> Iterator[Passage]:
     """Calls what is offered, or speaks as `text` when results are there or nothing may be called."""
     tools = [] if scene.turn.results else _callable_tools(scene.asked)
     if not tools:
-        yield from _text(scene)
+        yield from speak_text(scene)
     for tool in tools:
         call_id = f"call_{scene.rng.getrandbits(96):024x}"
         if tool.kind == "custom":
-            yield Passage("tool_call", split(_CLOSINGS[0]), call_id, tool.name, "custom")
+            yield Passage("tool_call", split(CHINESE.closings[0]), call_id, tool.name, "custom")
         else:
             yield Passage("tool_call", split(fill_arguments(tool.parameters, scene.rng)), call_id, tool.name)
 
 
-MODELS: dict[str, Model] = {
-    "text": Model(_text),
-    "reasoning": Model(_reasoning),
-    "tools": Model(_tools),
-    "slow": Model(_slow, Knobs(pace=5)),
-    "error-midstream": Model(_text, Knobs(fault=("error-midstream",))),
-    "endless": Model(_endless, hidden=True, endless=True),
+def _json(scene: Scene) -> Iterator[Passage]:
+    yield from _thoughts(scene)
+    yield _shaped(scene) or Passage("text", split(_small_object(scene)))
+
+
+def _vision(scene: Scene) -> Iterator[Passage]:
+    yield from _thoughts(scene)
+    yield _shaped(scene) or Passage("text", _of_length(_seen(scene), scene.knobs.tokens))
+
+
+def _long(scene: Scene) -> Iterator[Passage]:
+    yield from _thoughts(scene)
+    length = _LONG_TOKENS if scene.knobs.tokens is None else scene.knobs.tokens
+    yield _shaped(scene) or Passage("text", article(_quoted(scene.turn.prompt), scene.rng, length))
+
+
+def _filter(scene: Scene) -> Iterator[Passage]:
+    """Speaks as `text` for two thirds of it, or for as many tokens as are asked for."""
+    words, length = _words(scene), scene.knobs.tokens
+    said = _of_length(words, count(words) * 2 // 3 if length is None else length)
+    yield Passage("text", said, finish=FinishReason.CONTENT_FILTER)
+
+
+SPEAKERS: dict[str, Model] = {
+    "text": Model(speak_text, "Repeats the prompt, and says what it sees in files and tool results."),
+    "reasoning": Model(_reasoning, "Thinks, unless it is told not to, then answers as `text`."),
+    "tools": Model(
+        _tools,
+        "Calls every tool that is offered once, with arguments that fit its schema; with their results, answers.",
+    ),
+    "json": Model(_json, "Answers with JSON: of the schema that was sent, or else a small object."),
+    "vision": Model(_vision, "Says what it finds in the images that were sent with the prompt: format, size, colour."),
+    "long": Model(_long, f"Writes an article of {_LONG_TOKENS:,} tokens in Markdown, or of as many as `tokens` says."),
+    "slow": Model(_slow, f"Speaks as `text` for {_SLOW_S} seconds.", Knobs(pace=5)),
+    "filter": Model(_filter, "Speaks as `text`, and is cut short by a content filter."),
+    "stream-only": Model(speak_text, "Speaks as `text`, and refuses requests that do not stream.", stream_only=True),
+    "endless": Model(_endless, "Speaks for ever; it must be streamed, or capped.", hidden=True, endless=True),
 }
-"""The models by name."""
+"""Those that give an answer, by name."""
+
+
+def _thoughts(scene: Scene, *, unasked: bool = False) -> Iterator[Passage]:
+    """What is thought before the answer, where that is asked for, or may be `unasked`."""
+    asked = scene.asked.reasoning
+    if asked.mode == "off" or (asked.mode == "default" and not unasked):
+        return
+    # A budget is a cap and says nothing of effort: whoever gives one sees it used up where that is possible.
+    effort = "max" if asked.mode == "budget" else asked.effort
+    yield Passage("reasoning", islice(split(thoughts(effort)), asked.budget_tokens), hidden=asked.show == "none")
 
 
 def _callable_tools(asked: Request) -> list[Tool]:
@@ -141,23 +171,55 @@ def _callable_tools(asked: Request) -> list[Tool]:
     return offered[:1] if asked.parallel_tool_calls is False else offered
 
 
-def _reply(scene: Scene) -> str:
-    """What `text` says: JSON where that was asked for, else words."""
+def _shaped(scene: Scene) -> Passage | None:
+    """The answer in the shape that was asked for; `None` where that is plain text."""
     output = scene.asked.output
-    if output.format == "json_schema":
-        return fill_arguments(output.schema, scene.rng)
-    words = _words(scene)
-    return msgspec.json.encode({"answer": words}).decode() if output.format == "json" else words
+    if output.format == "text":
+        return None
+    fitted = output.format == "json_schema" and output.schema is not None
+    return Passage("text", split(fill_schema(output.schema, scene.rng) if fitted else _small_object(scene)))
+
+
+def _small_object(scene: Scene) -> str:
+    return msgspec.json.encode({"answer": _words(scene), "characters": len(scene.turn.prompt)}).decode()
 
 
 def _words(scene: Scene) -> str:
     """The prompt in a frame that differs from choice to choice."""
-    turn = scene.turn
-    at = (scene.rng.randrange(len(_OPENINGS)) + scene.choice) % len(_OPENINGS)
+    told = [_voice(scene).told + _result_text(result) for result in scene.turn.results]
+    return _framed(scene, [*told, *map(describe, scene.turn.media)])
+
+
+def _seen(scene: Scene) -> str:
+    """The prompt, and what the images with it are."""
+    media = scene.turn.media
+    images = [each for each in media if each.kind == "image"]
+    names = [f"Image {at} of {len(images)}" for at in range(1, len(images) + 1)] if len(images) > 1 else ["The image"]
+    seen = [facts(image, name) for image, name in zip(images, names, strict=False)]
+    others = [describe(each) for each in media if each.kind != "image"]
+    return _framed(scene, [*(seen or ["There is no image in your last message, so there is nothing to see."]), *others])
+
+
+def _framed(scene: Scene, paragraphs: list[str]) -> str:
+    turn, voice = scene.turn, _voice(scene)
+    at = (scene.rng.randrange(len(voice.openings)) + scene.choice) % len(voice.openings)
     again = f"({scene.choice + 1}) " if scene.choice else ""
-    quoted = [] if turn.results and not turn.prompt else [_OPENINGS[at] + _quoted(turn.prompt)]
-    told = [f"The tool answered: {_result_text(result)}" for result in turn.results]
-    return again + "\n\n".join([*quoted, *told, *map(describe, turn.media), _CLOSINGS[at]])
+    greeting = voice.greeting if _is_greeted(scene) else ""
+    quoted = [] if turn.results and not turn.prompt else [greeting + voice.openings[at] + _quoted(turn.prompt)]
+    return again + "\n\n".join([*quoted, *paragraphs, voice.closings[at]])
+
+
+def _voice(scene: Scene) -> Voice:
+    """The voice in the language of the user's last words, which may be some turns ago."""
+    messages = (message for message in reversed(scene.asked.messages) if message.role == "user")
+    words = (part.text for message in messages for part in message.parts if isinstance(part, Text))
+    return voice_for(scene.turn.prompt or next(words, ""))
+
+
+def _is_greeted(scene: Scene) -> bool:
+    """Whether this is the beginning of a talk, and short enough to be one."""
+    short = len(scene.turn.prompt) <= _SHORT_CHARS and not scene.turn.results
+    return short and all(message.role != "assistant" for message in scene.asked.messages)
 
 
 def _quoted(prompt: str) -> str:

@@ -45,6 +45,12 @@ class Beat(NamedTuple):
     event: Event
 
 
+class _Silence(NamedTuple):
+    """The time that some deltas would have taken: what is thought and not shown."""
+
+    deltas: int
+
+
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """An answer that is to be made."""
 
@@ -84,19 +90,20 @@ class Tally:
         )
 
 
-def perform(order: Order) -> Iterator[Beat]:
-    """The whole answer: events in the order that `canon.events` demands."""
-    return _timed(_events(order), order.knobs, random.Random(f"time {order.seed}"))
+def perform(order: Order, tally: Tally | None = None) -> Iterator[Beat]:
+    """The whole answer: events in the order that `canon.events` demands. The `tally` is always as far as they are."""
+    tally = tally or Tally(input_tokens(order.asked))
+    return _timed(_events(order, tally), order.knobs, random.Random(f"time {order.seed}"))
 
 
-def _events(order: Order) -> Iterator[Event]:
+def _events(order: Order, tally: Tally) -> Iterator[Event | _Silence]:
     yield ResponseStarted(
         response_id=order.response_id,
         model=order.asked.model,
         created=order.created,
         extras={"system_fingerprint": FINGERPRINT},
     )
-    tally, indexes, turn = Tally(input_tokens(order.asked)), itertools.count(), last_turn(order.asked.messages)
+    indexes, turn = itertools.count(), last_turn(order.asked.messages)
     choices = []
     for at in range(order.asked.sampling.n):
         scene = Scene(order.asked, turn, order.knobs, at, random.Random(f"choice {at} {order.seed}"))
@@ -107,7 +114,7 @@ def _events(order: Order) -> Iterator[Event]:
     yield ResponseEnded()
 
 
-def _in_turns(choices: list[Iterator[Event]]) -> Iterator[Event]:
+def _in_turns(choices: list[Iterator[Event | _Silence]]) -> Iterator[Event | _Silence]:
     """One event of each in turn, until all are over."""
     while choices:
         for choice in tuple(choices):
@@ -116,6 +123,10 @@ def _in_turns(choices: list[Iterator[Event]]) -> Iterator[Event]:
                 choices.remove(choice)
             else:
                 yield event
+
+
+_LAST_REASONS = (FinishReason.LENGTH, FinishReason.STOP_SEQUENCE)
+"""Reasons after which a choice says nothing more."""
 
 
 class _Choice:
@@ -130,15 +141,18 @@ class _Choice:
         self._stop = StopSearch(sampling.stop)
         self._reason = FinishReason.STOP
 
-    def events(self, passages: Iterable[Passage]) -> Iterator[Event]:
+    def events(self, passages: Iterable[Passage]) -> Iterator[Event | _Silence]:
         for passage in passages:
             if self._left <= 0:
                 self._reason = FinishReason.LENGTH
-            if self._reason in (FinishReason.LENGTH, FinishReason.STOP_SEQUENCE):
+            if self._reason in _LAST_REASONS:
                 break
             if passage.kind == "tool_call":
                 self._reason = FinishReason.TOOL_CALLS
-            yield from self._part(passage)
+            yield from (self._silence if passage.hidden else self._part)(passage)
+            if passage.finish is not None and self._reason not in _LAST_REASONS:
+                self._reason = passage.finish
+                break
         yield ChoiceFinished(reason=self._reason, choice=self._at, stop_sequence=self._stop.found)
 
     def _part(self, passage: Passage) -> Iterator[Event]:
@@ -157,6 +171,11 @@ class _Choice:
             yield PartDelta(index=index, choice=self._at, text="".join(delta))
         yield PartEnded(index=index, choice=self._at)
 
+    def _silence(self, passage: Passage) -> Iterator[_Silence]:
+        tokens = sum(1 for _ in self._within(passage))
+        self._tally.add(passage, tokens)
+        yield _Silence(-(-tokens // self._chunk))
+
     def _within(self, passage: Passage) -> Iterator[str]:
         """The tokens that stop sequences and the budget leave."""
         searched = passage.kind == "text"
@@ -170,12 +189,14 @@ class _Choice:
             self._reason = FinishReason.STOP_SEQUENCE
 
 
-def _timed(events: Iterable[Event], knobs: Knobs, rng: random.Random) -> Iterator[Beat]:
+def _timed(events: Iterable[Event | _Silence], knobs: Knobs, rng: random.Random) -> Iterator[Beat]:
     """Number the events and put the time between the deltas."""
     number, waiting = 0, knobs.ttft
     gap = 1 / knobs.pace if knobs.pace else 0.0
     for event in events:
-        if isinstance(event, PartDelta):
+        if isinstance(event, _Silence):
+            waiting += gap * event.deltas
+        elif isinstance(event, PartDelta):
             number += 1
             yield Beat(number, waiting, event)
             waiting = gap * (1 + knobs.jitter * rng.uniform(-1, 1)) if knobs.jitter else gap

@@ -231,7 +231,16 @@ class PlayedCall:
         self._forget = forget
         self._player = Player(lambda: play(request), self)
 
+    @property
+    def lost_at(self) -> float | None:
+        """The same as `closed_at`: there is no connection."""
+        return self.closed_at
+
     # What the listener's side calls.
+
+    def when_lost(self, told: Callable[[], None]) -> None:
+        """Call `told`: a call that is over is never closing."""
+        told()
 
     def abort(self) -> None:
         """Stop now, in whatever phase."""

@@ -8,11 +8,12 @@ from thalweg.canon.errors import UpstreamRefused
 from thalweg.canon.script import RefuseConnection, Stall, Step
 from thalweg.dialects.base import Dialect
 from thalweg.simulator.delivery import whole_answer
+from thalweg.simulator.knobs import Knobs
 
-Instead = Callable[[Dialect], Iterator[Step]]
+Instead = Callable[[Dialect, Knobs], Iterator[Step]]
 
-RETRY_AFTER_S = 1.0
-"""What the `-retry-after` variants ask for."""
+RETRY_AFTER_S = 1
+"""What the `-retry-after` variants ask for unless the `retry_after` knob says otherwise."""
 
 _KINDS = {
     400: "invalid_request",
@@ -33,18 +34,18 @@ _KINDS = {
 _WITH_RETRY_AFTER = (429, 503)
 
 
-def _refuse(_: Dialect) -> Iterator[Step]:
+def _refuse(_: Dialect, __: Knobs) -> Iterator[Step]:
     """The connection is closed before anything is said."""
     yield RefuseConnection()
 
 
-def _hang(_: Dialect) -> Iterator[Step]:
+def _hang(_: Dialect, __: Knobs) -> Iterator[Step]:
     """The request is taken and never answered."""
     yield Stall()
 
 
-def _status(status: int, retry_after_s: float | None = None) -> Instead:
-    def refuse(dialect: Dialect) -> Iterator[Step]:
+def _status(status: int, retry_after_s: int | None = None) -> Instead:
+    def refuse(dialect: Dialect, knobs: Knobs) -> Iterator[Step]:
         error = UpstreamRefused(
             f"The simulated provider answers with status {status}, as it was asked to.",
             upstream_status=status,
@@ -52,7 +53,7 @@ def _status(status: int, retry_after_s: float | None = None) -> Instead:
             status=status,
             retryable=status in (408, 409, 429) or status >= 500,
         )
-        error.retry_after_s = retry_after_s
+        error.retry_after_s = knobs.retry_after or retry_after_s
         return whole_answer(dialect.encode_error(error))
 
     refuse.__doc__ = f"Status {status}{' with retry-after' if retry_after_s is not None else ''} instead of an answer."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from thalweg.canon.errors import InvalidRequest
 from thalweg.canon.script import Step
 from thalweg.dialects.base import Dialect
 from thalweg.simulator.delivery import Sent
@@ -22,18 +21,10 @@ FAULTS: dict[str, str] = {
 """Every fault's name and what it does."""
 
 
-def check(names: tuple[str, ...]) -> None:
-    """Raises `InvalidRequest` for a name that is no fault's."""
-    for name in names:
-        if name not in FAULTS:
-            message = f"Invalid value for 'model': unknown fault {name!r}; there are {', '.join(FAULTS)}."
-            raise InvalidRequest(message, param="model", code="invalid_value")
-
-
 def instead(dialect: Dialect, order: Order) -> Iterator[Step] | None:
     """What happens instead of an answer; `None` where no fault asks for that."""
     name = next((name for name in order.knobs.fault if name in INSTEAD), None)
-    return None if name is None else INSTEAD[name](dialect)
+    return None if name is None else INSTEAD[name](dialect, order.knobs)
 
 
 def in_events(order: Order, beats: Iterator[Beat]) -> Iterator[Beat]:
