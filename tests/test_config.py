@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from thalweg.canon.origin import Credential, Origin
-from thalweg.config import ConfigError, Limits, Settings, Timeouts, load, parse_base_url
-from thalweg.profiles.providers import PROVIDERS
+from thalweg.config import VARIABLES, Buffers, ConfigError, Limits, Settings, Timeouts, load, parse_base_url
+from thalweg.profiles.providers import COMPATIBLE, PROVIDERS
 
 KEY = "sk-a-key-of-ours"
 
@@ -26,6 +27,7 @@ def test_the_defaults() -> None:
     assert (settings.limits, settings.timeouts) == (Limits(), Timeouts())
     assert settings.limits.drain_s == 30.0
     assert (settings.proxy_environment, settings.ca_file) == ({}, None)
+    assert (settings.find_engines, settings.ignored) == (True, ())
     assert settings.is_loopback
     assert list(settings.providers) == [row.name for row in PROVIDERS]
     assert all(provider.credential is None for provider in settings.providers.values())
@@ -35,7 +37,9 @@ def test_what_is_set_to_nothing_is_not_set() -> None:
     names = ["HOST", "PORT", "API_KEY", "API_KEY_FILE", "HOME", "SIMULATE", "PROXY", "CA_FILE", "DRAIN_S"]
     names += [f"TIMEOUT_{field.upper()}" for field in Timeouts.__struct_fields__]
     env = {f"THALWEG_{name}": "" for name in names}
-    env |= {variable: "" for row in PROVIDERS for variable in (row.key_variable, row.base_url_variable)}
+    env |= {variable: "" for row in PROVIDERS for variable in (*row.key_variables, row.base_url_variable)}
+    env |= {f"{variable}_FILE": "" for row in PROVIDERS for variable in row.key_variables}
+    env |= {"THALWEG_PROVIDER_RELAY_BASE_URL": "", "THALWEG_PROVIDER_RELAY_API_KEY": " "}
     assert load(env) == load({})
 
 
@@ -54,6 +58,8 @@ GOOD: list[tuple[dict[str, str], str, Any]] = [
     ({"THALWEG_HOME": "/data", "XDG_DATA_HOME": "/xdg"}, "home", Path("/data")),
     *(({"THALWEG_SIMULATE": word}, "simulate", True) for word in ("1", "true", "YES", " True ")),
     *(({"THALWEG_SIMULATE": word}, "simulate", False) for word in ("0", "false", "No")),
+    ({"THALWEG_FIND_ENGINES": "0"}, "find_engines", False),
+    ({"THALWEG_FIND_ENGINES": "yes"}, "find_engines", True),
     ({"THALWEG_DRAIN_S": "0"}, "limits", Limits(drain_s=0)),
     ({"THALWEG_DRAIN_S": "2.5"}, "limits", Limits(drain_s=2.5)),
     ({"THALWEG_DRAIN_S": "86400"}, "limits", Limits(drain_s=86400)),
@@ -62,6 +68,18 @@ GOOD: list[tuple[dict[str, str], str, Any]] = [
     ({"THALWEG_TIMEOUT_GAP_S": "0.5"}, "timeouts", Timeouts(gap_s=0.5)),
     ({"THALWEG_TIMEOUT_WHOLE_S": "7200"}, "timeouts", Timeouts(whole_s=7200)),
     ({"THALWEG_CA_FILE": __file__}, "ca_file", __file__),
+    ({"THALWEG_LOG": "JSON"}, "log", "json"),
+    ({"THALWEG_FRAME_MB": "1"}, "buffers", Buffers(frame_bytes=1024 * 1024)),
+    ({"THALWEG_ANSWER_MB": "2"}, "buffers", Buffers(answer_bytes=2 * 1024 * 1024)),
+    ({"THALWEG_BUFFER_MB": "64"}, "buffers", Buffers(total_bytes=64 * 1024 * 1024)),
+    # What Kubernetes sets for a service of that name.
+    ({"THALWEG_PORT": "tcp://10.0.0.1:8080"}, "port", 8080),
+    (
+        {"THALWEG_SERVICE_HOST": "10.0.0.1", "THALWEG_PORT_80_TCP_ADDR": "x"},
+        "ignored",
+        ("THALWEG_PORT_80_TCP_ADDR", "THALWEG_SERVICE_HOST"),
+    ),
+    ({"THALWEG_TEST_SEED": "1", "OTHER": "x", "THALWEG_LANG": "zh"}, "ignored", ()),
     ({"THALWEG_PROXY": "http://proxy:3128"}, "proxy_environment", {"all_proxy": "http://proxy:3128"}),
     ({"HTTPS_PROXY": "http://proxy:3128"}, "proxy_environment", {}),
     (
@@ -86,6 +104,7 @@ BAD: list[tuple[str, list[str]]] = [
     ("THALWEG_API_KEY_FILE", ["/nonexistent/key", "/"]),
     ("THALWEG_HOME", ["~nobody-of-that-name/x"]),
     ("THALWEG_SIMULATE", ["maybe", "2", "on"]),
+    ("THALWEG_FIND_ENGINES", ["maybe", "2", "on"]),
     ("THALWEG_DRAIN_S", ["-1", "abc", "nan", "inf", "86401", "30s", "1e400"]),
     *(
         (f"THALWEG_TIMEOUT_{name.upper()}", ["0", "-1", "abc", "nan", "inf", "86401"])
@@ -93,7 +112,10 @@ BAD: list[tuple[str, list[str]]] = [
     ),
     ("THALWEG_CA_FILE", ["/nonexistent/ca.pem", "/"]),
     ("THALWEG_PROXY", ["proxy:3128", "https://proxy", "socks5://proxy", "env"]),
-    *((row.key_variable, ["a\r\nb", "a\0b", "ключ", "a\tb", "a\x1bb"]) for row in PROVIDERS),
+    ("THALWEG_LOG", ["xml"]),
+    *((f"THALWEG_{name}_MB", ["0", "-1", "abc"]) for name in ("FRAME", "ANSWER", "BUFFER")),
+    *((name, ["a\r\nb", "a\0b", "ключ", "a\tb", "a\x1bb"]) for row in PROVIDERS for name in row.key_variables),
+    *((f"{name}_FILE", ["/nonexistent/key", "/"]) for row in PROVIDERS for name in row.key_variables),
 ]
 
 
@@ -104,9 +126,32 @@ def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
 
 def test_every_variable_is_in_the_tables() -> None:
     source = Path(load.__code__.co_filename).read_text("utf-8")
-    named = {word for word in source.replace('"', " ").split() if word.startswith("THALWEG_") and word.isupper()}
+    named = set(re.findall(r"\bTHALWEG_[A-Z_]*[A-Z]\b", source)) - {"THALWEG_SERVICE_HOST"}
+    assert {name for name in named if not name.startswith("THALWEG_PROVIDER_")} == set(VARIABLES)
     tested = {name for name, _ in BAD} | {name for env, _, _ in GOOD for name in env}
-    assert {name.strip("`,.:;()'") for name in named} - tested <= {"THALWEG_TIMEOUT_CONNECT_S"}
+    # These are the commands' own, and are tested with them.
+    assert set(VARIABLES) - tested == {"THALWEG_URL", "THALWEG_MODEL"}
+    assert all(what.endswith(".") for what in VARIABLES.values())
+
+
+MISSPELT = {
+    "THALWEG_API_KEYS": "THALWEG_API_KEY",
+    "THALWEG_APIKEY": "THALWEG_API_KEY",
+    "THALWEG_DRAIN": "THALWEG_DRAIN_S",
+    "THALWEG_TIMEOUT_CONNECT": "THALWEG_TIMEOUT_CONNECT_S",
+    "THALWEG_SIMULATED": "THALWEG_SIMULATE",
+    "THALWEG_PROVIDER_RELAY_BASEURL": "_BASE_URL",
+    "THALWEG_PROVIDER_RELAY": "_BASE_URL",
+    "THALWEG_PROVIDER__BASE_URL": "_BASE_URL",
+}
+
+
+@pytest.mark.parametrize(("name", "meant"), MISSPELT.items())
+def test_a_misspelt_variable_is_refused_with_what_was_meant(name: str, meant: str) -> None:
+    said = refused({name: SECRET})
+    assert name in said
+    assert meant in said.removeprefix(name)
+    assert SECRET not in said
 
 
 def test_a_flag_comes_before_the_environment() -> None:
@@ -151,14 +196,108 @@ def test_an_open_address_without_a_key_is_refused_with_the_command_that_makes_on
 
 @pytest.mark.parametrize("row", PROVIDERS, ids=lambda row: row.name)
 def test_a_providers_key_is_bound_to_its_origin(row: Any) -> None:
-    provider = load({row.key_variable: f" {KEY} "}).providers[row.name]
+    # On a port of its own: the usual one is an engine's, too.
+    provider = load({row.key_variable: f" {KEY} "}, port=1).providers[row.name]
     origin, path = parse_base_url(row.base_url, "x")
     header = b"Bearer " + KEY.encode()
     assert (provider.origin, provider.base_path) == (origin, path)
     assert provider.credential == Credential(origin=origin, header=b"authorization", value=header)
+    assert (provider.ready, provider.configured, provider.key_name) == (True, True, row.key_variable)
     elsewhere = load({row.key_variable: KEY, row.base_url_variable: "http://relay:1/x"}).providers[row.name]
     assert elsewhere.credential is not None
     assert elsewhere.credential.origin == elsewhere.origin == Origin("http", "relay", 1)
+
+
+KEY_VARIABLES = [(row, name) for row in PROVIDERS for name in row.key_variables]
+
+
+@pytest.mark.parametrize(("row", "name"), KEY_VARIABLES, ids=[name for _, name in KEY_VARIABLES])
+def test_each_of_a_providers_keys_may_be_in_a_file(row: Any, name: str, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(f"{KEY}\n")
+    provider = load({f"{name}_FILE": str(file)}, port=1).providers[row.name]
+    assert provider.credential is not None
+    assert provider.credential.value == b"Bearer " + KEY.encode()
+    assert provider.key_name == f"{name}_FILE"
+    file.write_text(" \n")
+    assert f"{name}_FILE" in refused({f"{name}_FILE": str(file)})
+
+
+def test_a_key_leads_to_the_address_it_belongs_to() -> None:
+    assert str(load({"ZHIPUAI_API_KEY": KEY}).providers["zhipu"].origin) == "https://open.bigmodel.cn:443"
+    assert str(load({"ZAI_API_KEY": KEY}).providers["zhipu"].origin) == "https://api.z.ai:443"
+    first = load({"ZAI_API_KEY": KEY, "ZHIPUAI_API_KEY": "first-of-two"}).providers["zhipu"]
+    assert (str(first.origin), first.key_name) == ("https://open.bigmodel.cn:443", "ZHIPUAI_API_KEY")
+    moved = load({"ZAI_API_KEY": KEY, "ZHIPUAI_BASE_URL": "http://relay:1"}).providers["zhipu"]
+    assert str(moved.origin) == "http://relay:1"
+
+
+RELAY = {"THALWEG_PROVIDER_MY_RELAY_BASE_URL": "https://relay.example/v1/"}
+
+
+def test_any_compatible_address_becomes_a_provider() -> None:
+    provider = load(RELAY).providers["my-relay"]
+    assert (provider.origin, provider.base_path) == (Origin("https", "relay.example", 443), b"/v1")
+    assert (provider.row.profile, provider.credential, provider.ready) == (COMPATIBLE, None, True)
+    assert provider.configured
+    with_key = load(RELAY | {"THALWEG_PROVIDER_MY_RELAY_API_KEY": KEY}).providers["my-relay"]
+    assert with_key.credential is not None
+    assert with_key.credential.origin == provider.origin
+    assert list(load(RELAY).providers) == [*(row.name for row in PROVIDERS), "my-relay"]
+
+
+def test_an_added_provider_s_key_may_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(KEY)
+    env = RELAY | {"THALWEG_PROVIDER_MY_RELAY_API_KEY_FILE": str(tmp_path / "key")}
+    assert load(env).providers["my-relay"].credential is not None
+
+
+@pytest.mark.parametrize("row", PROVIDERS, ids=lambda row: row.name)
+def test_a_known_provider_s_name_cannot_be_given_again(row: Any) -> None:
+    said = refused({f"THALWEG_PROVIDER_{row.name.upper()}_BASE_URL": "http://relay:1"})
+    assert row.base_url_variable in said
+    assert row.key_variable in said
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"THALWEG_PROVIDER_SIM_BASE_URL": "http://relay:1"}, "choose another"),
+        ({"THALWEG_PROVIDER_RELAY_API_KEY": KEY}, "THALWEG_PROVIDER_RELAY_BASE_URL"),
+        ({"THALWEG_PROVIDER_RELAY_API_KEY_FILE": "/x"}, "THALWEG_PROVIDER_RELAY_BASE_URL"),
+        ({"THALWEG_PROVIDER_relay_BASE_URL": "http://relay:1"}, "A-Z"),
+        ({"THALWEG_PROVIDER_A__B_BASE_URL": "http://relay:1"}, "A-Z"),
+        ({"THALWEG_PROVIDER_RELAY_BASE_URL": "relay:1"}, "THALWEG_PROVIDER_RELAY_BASE_URL"),
+        ({"THALWEG_PROVIDER_RELAY_BASE_URL": "http://127.0.0.1:8080/v1"}, "own address"),
+        (RELAY | {"THALWEG_PROVIDER_MY_RELAY_API_KEY": "a\tb"}, "THALWEG_PROVIDER_MY_RELAY_API_KEY"),
+    ],
+)
+def test_an_added_provider_that_cannot_be_is_refused(env: dict[str, str], said: str) -> None:
+    assert said in refused(env)
+    assert KEY not in refused(env)
+
+
+LOCAL = [row for row in PROVIDERS if row.local]
+
+
+@pytest.mark.parametrize("row", LOCAL, ids=lambda row: row.name)
+def test_an_engine_on_this_machine_needs_no_key_and_counts_as_set_up_when_it_has_an_address(row: Any) -> None:
+    usual = load({}, port=1).providers[row.name]
+    assert (usual.ready, usual.configured, usual.placed) == (True, False, False)
+    placed = load({row.base_url_variable: "http://127.0.0.1:5/v1"}).providers[row.name]
+    assert (placed.ready, placed.configured, placed.placed) == (True, True, True)
+    assert load({row.key_variable: KEY}, port=1).providers[row.name].configured
+
+
+@pytest.mark.parametrize("row", LOCAL, ids=lambda row: row.name)
+def test_an_engine_s_usual_address_may_be_our_own_but_not_one_that_was_given(row: Any) -> None:
+    """llama.cpp's usual port is ours, too."""
+    port = parse_base_url(row.base_url, "x")[0].port
+    at_ours = load({}, port=port).providers[row.name]
+    assert (at_ours.is_self, at_ours.ready) == (True, False)
+    assert "own address" in refused({row.base_url_variable: row.base_url}, port=port)
+    elsewhere = load({row.base_url_variable: "http://127.0.0.1:5/v1"}, port=port).providers[row.name]
+    assert (elsewhere.is_self, elsewhere.ready) == (False, True)
 
 
 @pytest.mark.parametrize(

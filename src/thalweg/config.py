@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec.structs import replace
 
 from thalweg.canon.origin import Credential, Origin
 from thalweg.profiles.base import Provider
-from thalweg.profiles.providers import PROVIDERS
+from thalweg.profiles.providers import PROVIDERS, SIMULATOR, compatible
+
+Language = Literal["en", "zh"]
+LogForm = Literal["auto", "json", "pretty", "off"]
 
 
 class ConfigError(Exception):
@@ -26,7 +32,23 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     origin: Origin
     base_path: bytes
     credential: Credential | None
-    """`None` without a key: the provider's models answer 404 and name the variable to set."""
+    """`None` without a key: the models of a provider that needs one answer 404 and name the variable to set."""
+    key_name: str
+    """The variable that holds the key, or that is to be set."""
+    placed: bool = False
+    """Whether a variable gave its address."""
+    is_self: bool = False
+    """Whether its usual address is this gateway's own, so that nobody else is there."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be asked: it has its key, or needs none."""
+        return not self.is_self and (self.credential is not None or not self.row.needs_key)
+
+    @property
+    def configured(self) -> bool:
+        """Whether somebody has set it up: a key, or the address of a provider that needs no key."""
+        return self.ready and (self.credential is not None or self.placed)
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         # Rich looks into every struct by itself and would find what a credential's own text hides.
@@ -56,6 +78,17 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
     whole_s: float = 3600.0
 
 
+class Buffers(msgspec.Struct, frozen=True, kw_only=True):
+    """How many bytes may be held. The variables count in MiB."""
+
+    frame_bytes: int = 16 * 1024 * 1024
+    """One frame of an upstream."""
+    answer_bytes: int = 32 * 1024 * 1024
+    """One answer that is kept whole or folded."""
+    total_bytes: int = 512 * 1024 * 1024
+    """Everything together, requests' bodies included."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set, with its default."""
 
@@ -68,12 +101,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     providers: dict[str, ProviderSettings] = {}
     simulate: bool = False
     """Whether every name is answered by the simulator."""
+    find_engines: bool = True
+    """Whether engines on this machine are looked for at their usual ports."""
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
+    buffers: Buffers = Buffers()
+    log: LogForm = "auto"
+    """The form of the log; `auto` is `pretty` on a terminal and `json` elsewhere, `off` leaves out requests."""
     proxy_environment: dict[str, str] = {}
     """Proxy variables, when proxies are taken from the environment; empty otherwise."""
     ca_file: str | None = None
     """Certificates to trust for upstreams beside the system's."""
+    ignored: tuple[str, ...] = ()
+    """Variables that begin like ours and mean nothing."""
 
     @property
     def is_loopback(self) -> bool:
@@ -90,8 +130,39 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 _HIDDEN = frozenset({"api_key", "proxy_environment"})
 """Settings that are never shown: a proxy's address may hold its password."""
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+VARIABLES: dict[str, str] = {
+    "THALWEG_HOST": "Address to listen on.",
+    "THALWEG_PORT": "Port to listen on; 0 takes a free one.",
+    "THALWEG_API_KEY": "The gateway's own key; needed on any address but loopback.",
+    "THALWEG_API_KEY_FILE": "A file that holds it.",
+    "THALWEG_HOME": "Folder of the ledger.",
+    "THALWEG_LOG": "Form of the log: auto, json, pretty, or off for none of requests.",
+    "THALWEG_FRAME_MB": "MiB that one frame of an upstream may have.",
+    "THALWEG_ANSWER_MB": "MiB that one answer may have that is kept whole.",
+    "THALWEG_BUFFER_MB": "MiB that all requests and answers together may hold.",
+    "THALWEG_URL": "The gateway that commands call, instead of one on this machine.",
+    "THALWEG_MODEL": "The model that `thalweg chat` talks to where it is given none.",
+    "THALWEG_LANG": "Language of the command line: en or zh.",
+    "THALWEG_SIMULATE": "Whether the simulator answers every model's name.",
+    "THALWEG_FIND_ENGINES": "Whether engines on this machine are looked for at their usual ports.",
+    "THALWEG_PROXY": "An http:// proxy for upstreams, or `environment` to take it from the usual variables.",
+    "THALWEG_CA_FILE": "Certificates to trust for upstreams beside the system's.",
+    "THALWEG_DRAIN_S": "Seconds that answers may go on after the first signal to stop.",
+    "THALWEG_TIMEOUT_CONNECT_S": "Seconds until an upstream must be connected.",
+    "THALWEG_TIMEOUT_FIRST_BYTE_S": "Seconds until an upstream must begin to answer.",
+    "THALWEG_TIMEOUT_GAP_S": "Seconds that an upstream may be silent in its answer.",
+    "THALWEG_TIMEOUT_WHOLE_S": "Seconds that an answer may take in all.",
+}
+"""Every variable of ours that has one name; beside them there are the providers'."""
+_OF_PROVIDER = re.compile(r"THALWEG_PROVIDER_(?P<name>.+)_(?:BASE_URL|API_KEY|API_KEY_FILE)")
+_PROVIDER_NAME = re.compile(r"[A-Z0-9]+(?:_[A-Z0-9]+)*")
+_OF_TESTS = "THALWEG_TEST_"
+_LIKENESS = 0.8
+"""How alike two names must be for one to be taken for the other misspelt."""
 _LONGEST_TIMEOUT_S = 86_400.0
+_MOST_MIB = 1024 * 1024
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_LANGUAGE_VARIABLES = ("THALWEG_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
 
 
 def load(environment: Mapping[str, str] | None = None, **flags: object) -> Settings:
@@ -103,19 +174,92 @@ def load(environment: Mapping[str, str] | None = None, **flags: object) -> Setti
     given = {name: value for name, value in flags.items() if value is not None}
     settings = Settings(
         host=str(given.get("host") or env.get("THALWEG_HOST") or "127.0.0.1"),
-        port=_port(given.get("port", env.get("THALWEG_PORT", "").strip() or "8080")),
+        port=_port(given.get("port", _port_variable(env) or "8080")),
         api_key=_api_key(env),
         home=_home(given.get("home"), env),
-        providers={row.name: _provider(row, env) for row in PROVIDERS},
         simulate=bool(given.get("simulate", _truth("THALWEG_SIMULATE", env))),
+        find_engines=_truth("THALWEG_FIND_ENGINES", env, default=True),
         timeouts=_timeouts(env),
         proxy_environment=_proxies(env),
         limits=Limits(drain_s=_drain(env)),
+        buffers=_buffers(env),
+        log=_log(env),
         ca_file=_ca_file(env),
+        ignored=_ignored(env),
     )
     _refuse_open_door(settings)
-    _refuse_loop(settings)
-    return settings
+    return replace(settings, providers={row.name: _provider(row, env, settings) for row in _rows(env)})
+
+
+def home(flag: Path | None = None, environment: Mapping[str, str] | None = None) -> Path:
+    """Where the ledger lives. For commands that only read it: no other setting is looked at.
+
+    Raises `ConfigError`.
+    """
+    return _home(flag, os.environ if environment is None else environment)
+
+
+def proxy_variables(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Names of the usual proxy variables that are set, whether they are used or not."""
+    env = os.environ if environment is None else environment
+    return tuple(name for each in _PROXY_VARIABLES for name in (each, each.upper()) if env.get(name))
+
+
+class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command needs that calls a gateway."""
+
+    url: str | None
+    """Where the gateway is, without `/v1`; `None` to look for one on this machine."""
+    api_key: str | None
+    model: str | None
+    """The model to talk to where the command names none."""
+    ca_file: str | None
+    home: Path
+    """Whose server is looked for, and where conversations are kept."""
+
+    def __repr__(self) -> str:
+        return f"ClientSettings(url={self.url!r}, model={self.model!r}, home={self.home!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return [("url", self.url), ("model", self.model), ("home", self.home)]
+
+
+def load_client(
+    environment: Mapping[str, str] | None = None, *, url: str | None = None, home: Path | None = None
+) -> ClientSettings:
+    """The settings of a command that calls a gateway. What is given comes before `THALWEG_URL` and `THALWEG_HOME`.
+
+    Raises `ConfigError`.
+    """
+    env = os.environ if environment is None else environment
+    base = url or env.get("THALWEG_URL", "").strip()
+    if base:
+        origin, path = parse_base_url(base, "THALWEG_URL (or --url)")
+        # Many have the address with the path that SDKs want.
+        base = f"{origin}{path.decode().removesuffix('/v1')}"
+    return ClientSettings(
+        url=base or None,
+        api_key=_api_key(env),
+        model=env.get("THALWEG_MODEL", "").strip() or None,
+        ca_file=_ca_file(env),
+        home=_home(home, env),
+    )
+
+
+def language(environment: Mapping[str, str] | None = None) -> Language:
+    """The language of the command line: `THALWEG_LANG`, else the locale's variables in the order of POSIX.
+
+    What is not Chinese is English.
+    """
+    env = os.environ if environment is None else environment
+    wish = next((env[name] for name in _LANGUAGE_VARIABLES if env.get(name)), "")
+    return "zh" if wish.lower().startswith("zh") else "en"
+
+
+def _port_variable(env: Mapping[str, str]) -> str:
+    """`THALWEG_PORT`, unless it is what Kubernetes puts there for a service of that name: `tcp://10.0.0.1:8080`."""
+    value = env.get("THALWEG_PORT", "").strip()
+    return "" if value.startswith("tcp://") else value
 
 
 def _port(value: object) -> int:
@@ -127,18 +271,29 @@ def _port(value: object) -> int:
 
 
 def _api_key(env: Mapping[str, str]) -> str | None:
-    key = env.get("THALWEG_API_KEY", "").strip()
-    if file := env.get("THALWEG_API_KEY_FILE"):
-        try:
-            key = Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is no text"
-            raise ConfigError(f"THALWEG_API_KEY_FILE cannot be read: {why}.") from error
-        if not key:
-            raise ConfigError("THALWEG_API_KEY_FILE names an empty file; it must hold the key.")
-    if key and (len(key) < 8 or not key.isascii() or not key.isprintable() or " " in key):
+    key = _secret("THALWEG_API_KEY", env)
+    if key and (len(key) < 8 or not _is_key(key) or " " in key):
         raise ConfigError("THALWEG_API_KEY (or its file) must be at least 8 printable ASCII characters without spaces.")
     return key or None
+
+
+def _secret(name: str, env: Mapping[str, str]) -> str:
+    """A secret of that name, from the file that `…_FILE` names or from the variable; empty where there is none."""
+    file = env.get(f"{name}_FILE")
+    if not file:
+        return env.get(name, "").strip()
+    try:
+        secret = Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(f"{name}_FILE cannot be read: {why}.") from error
+    if not secret:
+        raise ConfigError(f"{name}_FILE names an empty file; it must hold the key.")
+    return secret
+
+
+def _is_key(key: str) -> bool:
+    return key.isascii() and key.isprintable()
 
 
 def _home(flag: object, env: Mapping[str, str]) -> Path:
@@ -151,11 +306,11 @@ def _home(flag: object, env: Mapping[str, str]) -> Path:
         raise ConfigError("THALWEG_HOME (or --home) must name a folder: whose '~' is meant is not known.") from error
 
 
-def _truth(name: str, env: Mapping[str, str]) -> bool:
+def _truth(name: str, env: Mapping[str, str], *, default: bool = False) -> bool:
     value = env.get(name, "").strip().lower()
     if value not in ("", "0", "1", "false", "true", "no", "yes"):
         raise ConfigError(f"{name} must be 0 or 1, not {value!r}.")
-    return value in ("1", "true", "yes")
+    return value in ("1", "true", "yes") if value else default
 
 
 def _timeouts(env: Mapping[str, str]) -> Timeouts:
@@ -176,6 +331,29 @@ def _seconds(name: str, text: str, *, or_none: bool = False) -> float:
     return seconds
 
 
+def _buffers(env: Mapping[str, str]) -> Buffers:
+    names = {"frame_bytes": "THALWEG_FRAME_MB", "answer_bytes": "THALWEG_ANSWER_MB", "total_bytes": "THALWEG_BUFFER_MB"}
+    return Buffers(**{field: _mebibytes(name, env[name]) for field, name in names.items() if env.get(name, "").strip()})
+
+
+def _mebibytes(name: str, text: str) -> int:
+    try:
+        size = float(text)
+    except ValueError:
+        size = -1.0
+    if not 0 < size <= _MOST_MIB:
+        raise ConfigError(f"{name} must be a number of MiB, more than 0 and up to {_MOST_MIB:,}, not {text!r}.")
+    return max(int(size * 1024 * 1024), 1)
+
+
+def _log(env: Mapping[str, str]) -> LogForm:
+    wish = env.get("THALWEG_LOG", "").strip().lower() or "auto"
+    for form in get_args(LogForm):
+        if wish == form:
+            return cast(LogForm, form)
+    raise ConfigError(f"THALWEG_LOG must be one of {', '.join(get_args(LogForm))}, not {wish!r}.")
+
+
 def _drain(env: Mapping[str, str]) -> float:
     """`THALWEG_DRAIN_S`; 0 ends every answer at the first signal."""
     text = env.get("THALWEG_DRAIN_S", "").strip()
@@ -189,15 +367,90 @@ def _ca_file(env: Mapping[str, str]) -> str | None:
     return file or None
 
 
-def _provider(row: Provider, env: Mapping[str, str]) -> ProviderSettings:
-    base = env.get(row.base_url_variable, "").strip() or row.base_url
+def _rows(env: Mapping[str, str]) -> Iterator[Provider]:
+    """Every provider: those that are known, then those that the environment adds. Raises `ConfigError`."""
+    yield from PROVIDERS
+    found = [match for name in sorted(env) if (match := _OF_PROVIDER.fullmatch(name)) and env[name].strip()]
+    for stem in dict.fromkeys(match["name"] for match in found):
+        yield _added_row(stem, env)
+
+
+def _added_row(stem: str, env: Mapping[str, str]) -> Provider:
+    variable = f"THALWEG_PROVIDER_{stem}_BASE_URL"
+    if not _PROVIDER_NAME.fullmatch(stem):
+        raise ConfigError(f"{variable} needs a provider's name of A-Z, 0-9 and single underscores in it.")
+    name = stem.lower().replace("_", "-")
+    known = next((row for row in (*PROVIDERS, SIMULATOR) if row.name == name), None)
+    if known is not None:
+        instead = f"set {known.base_url_variable} and {known.key_variable}" if known.key_variable else "choose another"
+        raise ConfigError(f"{variable}: {name!r} is the name of {known.title} already; {instead} instead.")
+    base = env.get(variable, "").strip()
+    if not base:
+        raise ConfigError(f"The provider {name!r} has a key and no address: set {variable}.")
+    key_variable = f"THALWEG_PROVIDER_{stem}_API_KEY"
+    return compatible(name, base_url=base, base_url_variable=variable, key_variable=key_variable)
+
+
+def _provider(row: Provider, env: Mapping[str, str], settings: Settings) -> ProviderSettings:
+    """One provider's settings. Raises `ConfigError` where a variable leads back to our own listener."""
+    key_name, credential_value = _provider_key(row, env)
+    given = env.get(row.base_url_variable, "").strip()
+    base = given or row.base_url_of_key.get(key_name.removesuffix("_FILE"), row.base_url)
     origin, path = parse_base_url(base, row.base_url_variable)
-    key = env.get(row.key_variable, "").strip()
-    if not (key.isascii() and key.isprintable()):
-        raise ConfigError(f"{row.key_variable} holds a character that no key has.")
-    header = b"Bearer " + key.encode()
-    credential = Credential(origin=origin, header=b"authorization", value=header) if key else None
-    return ProviderSettings(row=row, origin=origin, base_path=path, credential=credential)
+    if given and _is_self(origin, settings):
+        raise ConfigError(f"{row.base_url_variable} points at this gateway's own address ({origin}).")
+    value = b"Bearer " + credential_value.encode()
+    return ProviderSettings(
+        row=row,
+        origin=origin,
+        base_path=path,
+        credential=Credential(origin=origin, header=b"authorization", value=value) if credential_value else None,
+        key_name=key_name,
+        placed=bool(given),
+        is_self=_is_self(origin, settings),
+    )
+
+
+def _provider_key(row: Provider, env: Mapping[str, str]) -> tuple[str, str]:
+    """The variable that holds the key, and the key; the first variable and nothing where none is set."""
+    for name in row.key_variables:
+        key = _secret(name, env)
+        if not _is_key(key):
+            raise ConfigError(f"{name} holds a character that no key has.")
+        if key:
+            return (f"{name}_FILE" if env.get(f"{name}_FILE") else name), key
+    return row.key_variable, ""
+
+
+def _is_self(origin: Origin, settings: Settings) -> bool:
+    """Whether that is our own listener: a request there would go round and round."""
+    own = LOOPBACK_HOSTS | {settings.host, "0.0.0.0", "::"}  # noqa: S104  # compared with, not bound to
+    return bool(settings.port) and origin.port == settings.port and origin.host in own
+
+
+def _ignored(env: Mapping[str, str]) -> tuple[str, ...]:
+    """Variables that begin like ours and mean nothing. Raises `ConfigError` for one that is a misspelt setting.
+
+    A setting that silently does not hold may be a key or a bound. But what resembles no setting need not be meant for
+    us: for a service named thalweg, Kubernetes puts THALWEG_SERVICE_HOST and its like into every container.
+    """
+    ignored = []
+    for name in sorted(env):
+        if not name.startswith("THALWEG_") or name in VARIABLES or name.startswith(_OF_TESTS):
+            continue
+        if name.startswith("THALWEG_PROVIDER_"):
+            if not _OF_PROVIDER.fullmatch(name):
+                raise ConfigError(f"{name} is no setting: a provider has _BASE_URL, _API_KEY and _API_KEY_FILE.")
+        elif near := nearest(name.removeprefix("THALWEG_"), [known.removeprefix("THALWEG_") for known in VARIABLES]):
+            raise ConfigError(f"{name} is no setting. Is it THALWEG_{near}?")
+        else:
+            ignored.append(name)
+    return tuple(ignored)
+
+
+def nearest(word: str, words: list[str]) -> str | None:
+    """Of the words the one that was likely meant by a misspelt one."""
+    return next(iter(get_close_matches(word, words, 1, _LIKENESS)), None)
 
 
 def parse_base_url(url: str, name: str) -> tuple[Origin, bytes]:
@@ -248,12 +501,3 @@ def _refuse_open_door(settings: Settings) -> None:
         f"Listening on {settings.host} without a key would open the gateway to the network. Make one:\n"
         "    export THALWEG_API_KEY=$(python3 -c 'import secrets; print(\"sk-\" + secrets.token_urlsafe(32))')"
     )
-
-
-def _refuse_loop(settings: Settings) -> None:
-    """A base URL that is our own listener would send every request round and round."""
-    own = LOOPBACK_HOSTS | {settings.host, "0.0.0.0", "::"}  # noqa: S104  # compared with, not bound to
-    for provider in settings.providers.values():
-        if settings.port and provider.origin.port == settings.port and provider.origin.host in own:
-            name = provider.row.base_url_variable
-            raise ConfigError(f"{name} points at this gateway's own address ({provider.origin}).")

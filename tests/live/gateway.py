@@ -23,7 +23,9 @@ from typing import Any, Self
 
 from thalweg.ledger.entry import Entry
 from thalweg.ledger.report import last_entries
-from thalweg.server.simulated import SimulatorServer, serve_simulator
+from thalweg.profiles.providers import PROVIDERS
+from thalweg.server.simulated import Play, SimulatorServer, serve_simulator
+from thalweg.simulator.manners.table import MANNERS
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sk-test-gateway-key"
@@ -33,7 +35,11 @@ STOP_S = 45.0
 """How long a program may take to begin and to end. Longer is a hang, and a failure."""
 
 _LISTENS = re.compile(r"listens on (http://\S+:\d+)")
-_FOREIGN = re.compile(r"THALWEG_|(OPENAI|ARK|LING|DASHSCOPE|ANTHROPIC|GOOGLE|GEMINI)_|(http|https|all|no)_proxy$", re.I)
+_PROVIDERS = (
+    "OPENAI|ARK|(ANT_)?LING|DASHSCOPE|DEEPSEEK|MOONSHOT|ZHIPUAI|ZAI|OPENROUTER|SILICONFLOW|ANTHROPIC|GOOGLE|GEMINI"
+)
+_ENGINES = "VLLM|OLLAMA|LLAMACPP|LMSTUDIO"
+_FOREIGN = re.compile(rf"THALWEG_|({_PROVIDERS}|{_ENGINES})_|(http|https|all|no)_proxy$", re.I)
 """What a developer's own environment may not bring into a test."""
 _EVERYTHING = 1_000_000
 
@@ -41,13 +47,14 @@ _EVERYTHING = 1_000_000
 def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without anybody's keys, addresses and proxies, and with what is given."""
     own = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
-    return own | {"PYTHONUNBUFFERED": "1", "NO_PROXY": "*", "no_proxy": "*"} | dict(more or {})
+    quiet = {"THALWEG_LANG": "en", "THALWEG_FIND_ENGINES": "0"}
+    return own | quiet | {"PYTHONUNBUFFERED": "1", "NO_PROXY": "*", "no_proxy": "*"} | dict(more or {})
 
 
 class Program:
-    """`python -m thalweg …` in a process of its own, which says on standard error where it listens.
+    """`python -m thalweg …` in a process of its own, which says where it listens.
 
-    `url` is empty until it has said so. `log` is all that it has said so far.
+    `url` is empty until it has said so. `log` is all that it has said so far, on either output.
     """
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -60,10 +67,10 @@ class Program:
             cwd=ROOT,
             env=clean_environment(environment),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
-        self._reader = threading.Thread(target=self._read, name=f"stderr of {arguments[0]}", daemon=True)
+        self._reader = threading.Thread(target=self._read, name=f"output of {arguments[0]}", daemon=True)
         self._reader.start()
         if not self._listens.wait(START_S) or not self.url:
             self.kill()
@@ -94,8 +101,8 @@ class Program:
         code = self._process.wait(timeout_s)
         self._ended = True
         self._reader.join(STOP_S)
-        if self._process.stderr is not None:
-            self._process.stderr.close()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
         return code
 
     def stop(self) -> None:
@@ -110,7 +117,7 @@ class Program:
             self.kill()
             raise
         assert code == 0, f"it ended with {code}:\n{self.log}"
-        assert "Traceback" not in self.log and "ERROR" not in self.log, self.log
+        assert "Traceback" not in self.log and '"level":"error"' not in self.log, self.log
 
     def kill(self) -> None:
         """End it as a crash would: no signal handler, no last words."""
@@ -128,8 +135,8 @@ class Program:
             self.kill()
 
     def _read(self) -> None:
-        assert self._process.stderr is not None
-        for line in self._process.stderr:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
             self._said.append(line.decode(errors="replace"))
             if not self.url and (found := _LISTENS.search(self._said[-1])):
                 self.url = found[1]
@@ -200,17 +207,22 @@ class Gateway(Program):
 
 
 def provider_environment(base_url: str, provider: str = "openai") -> dict[str, str]:
-    """What makes a gateway find one of its providers at an address of the test's."""
-    name = provider.upper()
-    return {f"{name}_BASE_URL": base_url, f"{name}_API_KEY": f"sk-{provider}-for-tests"}
+    """What makes a gateway find one of its providers, or one of any other name, at an address of the test's."""
+    row = next((row for row in PROVIDERS if row.name == provider), None)
+    added = f"THALWEG_PROVIDER_{provider.upper()}"
+    place, key = (row.base_url_variable, row.key_variable) if row else (f"{added}_BASE_URL", f"{added}_API_KEY")
+    return {place: base_url, key: f"sk-{provider}-for-tests"}
 
 
 class Simulator(Program):
-    """`thalweg simulate`: a provider on a port of its own. `base_url` is what a provider's setting wants."""
+    """`thalweg simulate`: a provider on a port of its own. `base_url` is what a provider's setting wants.
 
-    def __init__(self) -> None:
-        super().__init__(["simulate", "--port", "0"], {})
-        self.base_url = f"{self.url}/v1"
+    With a `manner` it behaves as that provider does (`thalweg simulate --as`), at that provider's path.
+    """
+
+    def __init__(self, manner: str | None = None) -> None:
+        super().__init__(["simulate", "--port", "0", *(["--as", manner] if manner else [])], {})
+        self.base_url = f"{self.url}{MANNERS[manner].base_paths[0] if manner else '/v1'}"
 
     def environment(self, provider: str = "openai") -> dict[str, str]:
         """What makes a gateway take this simulator for one of its providers."""
@@ -220,12 +232,12 @@ class Simulator(Program):
 class WatchedSimulator:
     """The same on a loop in a thread of this process, so that a test sees what it sees: `server` has its counters."""
 
-    def __init__(self) -> None:
+    def __init__(self, manner: str | None = None) -> None:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="simulator", daemon=True)
         self._thread.start()
-        self.server: SimulatorServer = self._run(serve_simulator())
-        self.base_url = f"http://127.0.0.1:{self.server.port}/v1"
+        self.server: SimulatorServer = self._run(serve_simulator(play=Play(manner=manner)))
+        self.base_url = f"http://127.0.0.1:{self.server.port}{self.server.play.base_path}"
 
     def environment(self, provider: str = "openai") -> dict[str, str]:
         """What makes a gateway take this simulator for one of its providers."""

@@ -109,6 +109,10 @@ CALLED = [
     {"role": "tool", "tool_call_id": "c1", "content": "7391"},
 ]
 
+PICTURE = [
+    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.com/river.png"}}]},
+]
+
 
 @pytest.mark.parametrize(
     ("fields", "model"),
@@ -131,6 +135,17 @@ CALLED = [
         ({"thinking_budget": 100}, "reasoning"),
         ({"tools": [TOOL], "reasoning_effort": "high"}, "tools"),
         ({"tools": [TOOL], "reasoning_effort": "high", "messages": CALLED}, "reasoning"),
+        ({"reasoning": {"max_tokens": 100}}, "reasoning"),
+        ({"reasoning": {"enabled": False}}, "text"),
+        ({"chat_template_kwargs": {"enable_thinking": True}}, "reasoning"),
+        ({"response_format": {"type": "json_object"}}, "json"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}}, "json"),
+        ({"response_format": {"type": "text"}}, "text"),
+        ({"response_format": {"type": "json_object"}, "reasoning_effort": "low", "messages": PICTURE}, "json"),
+        ({"response_format": {"type": "json_object"}, "tools": [TOOL]}, "tools"),
+        ({"messages": PICTURE}, "vision"),
+        ({"messages": PICTURE, "tools": [TOOL]}, "tools"),
+        ({"messages": [*PICTURE, {"role": "assistant", "content": "x"}, *MESSAGES]}, "text"),
     ],
 )
 def test_the_simulator_stands_in_with_what_the_request_is_out_for(fields: dict[str, Any], model: str) -> None:

@@ -46,11 +46,13 @@ class Watch:
         "finishes",
         "model",
         "narrow_chars",
+        "narrow_covered",
         "raw_usage",
         "repaired",
         "response_id",
         "usage",
         "wide_chars",
+        "wide_covered",
     )
 
     def __init__(self) -> None:
@@ -74,6 +76,9 @@ class Watch:
         self.narrow_chars = 0
         self.wide_chars = 0
         """Characters outside ASCII, which cost more tokens each."""
+        self.narrow_covered: int | None = None
+        """Of `narrow_chars`, how many had come when usage was reported; `None` where no stream has reported any."""
+        self.wide_covered = 0
         self.repaired: dict[str, int] = {}
         """How many frames each repair row has changed."""
 
@@ -93,6 +98,22 @@ class Watch:
             self.narrow_chars += narrow
             self.wide_chars += wide
 
+    def saw_usage(self, usage: Usage, raw: Any) -> None:
+        """Take a stream's report on all that has come so far. A later one replaces it."""
+        self.usage, self.raw_usage = usage, raw
+        self.cover()
+
+    def cover(self) -> None:
+        """Note that a report covers all text so far."""
+        self.narrow_covered, self.wide_covered = self.narrow_chars, self.wide_chars
+
+    @property
+    def uncovered(self) -> tuple[int, int]:
+        """Characters inside and outside ASCII that came after the last report."""
+        if self.narrow_covered is None:
+            return 0, 0
+        return self.narrow_chars - self.narrow_covered, self.wide_chars - self.wide_covered
+
 
 def count_chars(text: str) -> tuple[int, int]:
     """Characters inside and outside ASCII, the latter from the length in UTF-8 (most take three bytes)."""
@@ -105,11 +126,10 @@ class Relayer(Protocol):
 
     watch: Watch
 
-    def pass_on(self, data: bytes) -> bool:
-        """Whether these bytes, read between two frames, are exactly one frame that passes unchanged.
+    def pass_on(self, data: bytes) -> bytes | None:
+        """The client's bytes, if these, read between two frames, are exactly one common frame.
 
-        If so it has been watched, and the bytes are the client's; if not, nothing has happened. The short way of the
-        common frame: `feed` would come to the same.
+        If so it has been watched; if not, nothing has happened. The short way: `feed` would come to the same.
         """
 
     def feed(self, frames: Iterable[Frame]) -> list[bytes]:
@@ -119,6 +139,9 @@ class Relayer(Protocol):
 
     def end(self) -> list[bytes]:
         """The body has ended as its framing says: what is still to be sent. Settles `watch.complete`."""
+
+    def settle(self) -> None:
+        """Nothing more will be fed, whether the body has ended or not: write what was put off into the watch."""
 
 
 class WireRequest(Protocol):
@@ -136,6 +159,9 @@ class WireRequest(Protocol):
 
     def edited(self, *, model: str, profile: Profile, stream: bool) -> bytes:
         """The body for an upstream of the same dialect: the original but for the fields the gateway owns."""
+
+    def left_out(self, profile: Profile) -> tuple[str, ...]:
+        """Names of the client's fields that `edited` leaves out, or of which it can only say a part."""
 
 
 class StreamDecoder(Protocol):

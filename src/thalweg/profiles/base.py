@@ -2,7 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
+
+Switch = Literal["reasoning_effort", "thinking", "enable_thinking", "reasoning", "chat_template_kwargs"]
+"""Request fields that turn thinking on and off. Each has a function that writes it in the dialect that has it."""
+UnaskedUsage = Literal["null", "absent"]
+
+
+class Thinking(msgspec.Struct, frozen=True, kw_only=True):
+    """How a provider's models are told whether and how much to think. As it stands: in the dialect's own field."""
+
+    switch: Switch = "reasoning_effort"
+    efforts: dict[str, str] | None = None
+    """Efforts that it takes, by what is asked for; `None`: all, as they come."""
+    on_with_effort: bool = False
+    """Whether the switch must be on for an effort to count."""
+    least_budget: int | None = None
+    """The smallest budget that it takes, in tokens; `None` where it takes none."""
+    default: Literal["unknown", "off", "on", "always"] = "unknown"
+    """What it does unasked. `always`: it cannot be told not to think."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -12,12 +32,36 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Names of the repair rows that apply to its streams."""
     asks_usage: bool = True
     """Whether `stream_options.include_usage` may be sent; some refuse the field."""
+    chunk_usage: str | None = None
+    """The member of `stream_options` that makes every chunk report usage; `None` where there is none."""
+    unasked_usage: UnaskedUsage = "null"
+    """How its chunks say that they report no usage: by `"usage":null`, or by nothing."""
     refused_fields: frozenset[str] = frozenset()
     """Top-level request fields that it refuses and that are dropped on the way."""
     stream_only: bool = False
     """Whether it refuses requests that do not stream, so that a whole answer must be folded."""
     max_tokens_field: str = "max_completion_tokens"
     """What it calls the cap, when a request is written from another dialect."""
+    thinking: Thinking = Thinking()
+    reasoning_field: str = "reasoning_content"
+    """What it calls the text of its thoughts, in answers and in the history that it is sent."""
+
+
+class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What is true of some of a provider's models only."""
+
+    prefixes: tuple[str, ...]
+    """Beginnings of their names there, in small letters."""
+    profile: Profile
+
+
+class Local(msgspec.Struct, frozen=True, kw_only=True):
+    """How an engine on this machine is told from another program on its usual port."""
+
+    owned_by: frozenset[str]
+    """What it says in `owned_by` of its models."""
+    version_path: str | None = None
+    """A path of its origin that it alone answers with a `version`, for when no model says whose it is."""
 
 
 class Provider(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,8 +72,31 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     dialect: str
     base_url: str
     base_url_variable: str
-    key_variable: str
+    key_variables: tuple[str, ...]
+    """Variables that may hold its key; the first that is set does."""
+    base_url_of_key: dict[str, str] = {}
+    """Addresses that belong to one of the variables, where its keys are valid nowhere else."""
+    needs_key: bool = True
+    """Whether nothing can be asked of it without a key."""
+    local: Local | None = None
+    """For an engine that runs on this machine, at its usual port."""
     profile: Profile
+    model_rows: tuple[ModelRow, ...] = ()
+    """Models that differ from the profile; the first row that fits holds."""
     models_path: str = "/models"
+    models: tuple[str, ...] = ()
+    """Some names of models, as they were known when this was written; what it really has, it alone knows."""
     model_prefixes: tuple[str, ...] = ()
-    """Beginnings of model names that are this provider's when the client names no provider."""
+    """Beginnings of model names that are this provider's when the client names no provider, in small letters."""
+
+    @property
+    def key_variable(self) -> str:
+        """The variable to set; empty where there is none."""
+        return self.key_variables[0] if self.key_variables else ""
+
+    def profile_of(self, model: str) -> Profile:
+        """What is true of one model, by its name at the provider."""
+        if not self.model_rows:
+            return self.profile
+        name = model.lower()
+        return next((row.profile for row in self.model_rows if name.startswith(row.prefixes)), self.profile)

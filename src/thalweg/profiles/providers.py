@@ -1,8 +1,17 @@
-"""The providers we know, one row each. Sources: openai-chat and provider documentation, read 2026-11."""
+"""The providers we know, one row each.
+
+Sources: the providers' API references and recorded streams, read 2026-11. What could not be verified is left as it is
+for any OpenAI-compatible address.
+"""
 
 from __future__ import annotations
 
-from thalweg.profiles.base import Profile, Provider
+from msgspec.structs import replace
+
+from thalweg.profiles.base import Local, ModelRow, Profile, Provider, Thinking
+
+MODELS_DATE = "2026-11"
+"""When the names of models below were written down."""
 
 CHAT_REPAIRS = frozenset(
     {
@@ -24,28 +33,262 @@ CHAT_REPAIRS = frozenset(
 COMPATIBLE = Profile(repairs=CHAT_REPAIRS)
 """Any address that says it is OpenAI-compatible: nothing is taken for granted."""
 
-PROVIDERS: tuple[Provider, ...] = (
-    Provider(
-        name="openai",
-        title="OpenAI",
-        dialect="openai-chat",
-        base_url="https://api.openai.com/v1",
-        base_url_variable="OPENAI_BASE_URL",
-        key_variable="OPENAI_API_KEY",
-        profile=Profile(repairs=CHAT_REPAIRS),
-        model_prefixes=("gpt-", "o1", "o3", "o4", "chatgpt-"),
-    ),
-    Provider(
-        name="ark",
-        title="Volcengine Ark",
-        dialect="openai-chat",
-        base_url="https://ark.cn-beijing.volces.com/api/v3",
-        base_url_variable="ARK_BASE_URL",
-        key_variable="ARK_API_KEY",
+_SWITCHES = frozenset({"thinking", "enable_thinking", "thinking_budget", "reasoning", "chat_template_kwargs"})
+
+_LOW_TO_HIGH = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
+_UP_TO_HIGH = _LOW_TO_HIGH | {"minimal": "minimal"}
+_UP_TO_XHIGH = _UP_TO_HIGH | {"xhigh": "xhigh", "max": "xhigh"}
+_FROM_LOW = _LOW_TO_HIGH | {"xhigh": "xhigh", "max": "max"}
+_THREE = {"minimal": "low", "low": "low", "medium": "high", "high": "high", "xhigh": "max", "max": "max"}
+
+_OPENAI = Provider(
+    name="openai",
+    title="OpenAI",
+    dialect="openai-chat",
+    base_url="https://api.openai.com/v1",
+    base_url_variable="OPENAI_BASE_URL",
+    key_variables=("OPENAI_API_KEY",),
+    # It answers fields that it does not know with 400, other providers' switches for thinking among them.
+    profile=replace(COMPATIBLE, refused_fields=_SWITCHES),
+    models=("gpt-5.4-mini", "gpt-5", "gpt-4o-mini"),
+    model_prefixes=("gpt-", "o1", "o3", "o4", "chatgpt-"),
+)
+
+_ARK = Provider(
+    name="ark",
+    title="Volcengine Ark",
+    dialect="openai-chat",
+    base_url="https://ark.cn-beijing.volces.com/api/v3",
+    base_url_variable="ARK_BASE_URL",
+    key_variables=("ARK_API_KEY",),
+    profile=Profile(
         # Ark repeats the role in every delta by design, and its own SDKs take it so: no `role` row.
-        profile=Profile(repairs=CHAT_REPAIRS - {"role"}, max_tokens_field="max_tokens"),
-        model_prefixes=("doubao-", "ep-"),
+        repairs=CHAT_REPAIRS - {"role"},
+        max_tokens_field="max_tokens",
+        chunk_usage="chunk_include_usage",
+        thinking=Thinking(switch="thinking", efforts=_UP_TO_HIGH),
     ),
+    models=("doubao-seed-1-8-251215", "doubao-seed-1-6-251015", "doubao-1-5-pro-32k-250115"),
+    model_prefixes=("doubao-", "ep-"),
+)
+
+_LING = Provider(
+    name="ling",
+    title="Ant Ling",
+    dialect="openai-chat",
+    base_url="https://api.ant-ling.com/v1/",
+    base_url_variable="ANT_LING_BASE_URL",
+    key_variables=("ANT_LING_API_KEY",),
+    # How it is told to think is not documented: what the client says passes.
+    profile=COMPATIBLE,
+    models=("Ling-2.6-flash", "Ling-2.6-1T"),
+    model_prefixes=("ling-", "ring-", "ming-"),
+)
+
+_DASHSCOPE_PROFILE = replace(
+    COMPATIBLE,
+    max_tokens_field="max_tokens",
+    thinking=Thinking(switch="enable_thinking", efforts={}, least_budget=1, default="off"),
+)
+_DASHSCOPE_THINKS = replace(
+    _DASHSCOPE_PROFILE, stream_only=True, thinking=replace(_DASHSCOPE_PROFILE.thinking, default="on")
+)
+_DASHSCOPE = Provider(
+    name="dashscope",
+    title="Alibaba Model Studio",
+    dialect="openai-chat",
+    # Beijing; keys are bound to a region, and other regions have other hosts.
+    base_url="https://dashscope.aliyuncs.com/compatible-mode/v1",
+    base_url_variable="DASHSCOPE_BASE_URL",
+    key_variables=("DASHSCOPE_API_KEY",),
+    profile=_DASHSCOPE_PROFILE,
+    # "Qwen3 open-source, QwQ, QVQ, Qwen-Omni … support streaming only" (help.aliyun.com, model-studio/stream). Names of
+    # open-source Qwen3 models go on with their size, those of the commercial ones with a word.
+    model_rows=(
+        ModelRow(
+            prefixes=("qwq", "qvq"),
+            profile=replace(_DASHSCOPE_THINKS, thinking=replace(_DASHSCOPE_THINKS.thinking, default="always")),
+        ),
+        ModelRow(
+            prefixes=("qwen-omni", "qwen2.5-omni", "qwen3-omni"),
+            profile=replace(_DASHSCOPE_PROFILE, stream_only=True),
+        ),
+        ModelRow(
+            prefixes=(*(f"qwen3-{digit}" for digit in range(10)), *(f"qwen3-vl-{digit}" for digit in range(10))),
+            profile=_DASHSCOPE_THINKS,
+        ),
+        ModelRow(prefixes=("qwen3-next-",), profile=_DASHSCOPE_THINKS),
+    ),
+    models=("qwen-plus", "qwen3-max", "qwen3-vl-plus", "antdigital/Ling-3.1-flash"),
+    model_prefixes=("qwen", "qwq", "qvq"),
+)
+
+_DEEPSEEK_PROFILE = replace(
+    COMPATIBLE,
+    max_tokens_field="max_tokens",
+    thinking=Thinking(switch="thinking", efforts=_FROM_LOW, default="on"),
+)
+_DEEPSEEK = Provider(
+    name="deepseek",
+    title="DeepSeek",
+    dialect="openai-chat",
+    base_url="https://api.deepseek.com",
+    base_url_variable="DEEPSEEK_BASE_URL",
+    key_variables=("DEEPSEEK_API_KEY",),
+    profile=_DEEPSEEK_PROFILE,
+    model_rows=(
+        ModelRow(
+            prefixes=("deepseek-reasoner",),
+            profile=replace(_DEEPSEEK_PROFILE, thinking=replace(_DEEPSEEK_PROFILE.thinking, default="always")),
+        ),
+        ModelRow(
+            prefixes=("deepseek-chat",),
+            profile=replace(
+                _DEEPSEEK_PROFILE, thinking=replace(_DEEPSEEK_PROFILE.thinking, on_with_effort=True, default="off")
+            ),
+        ),
+    ),
+    models=("deepseek-v4-pro", "deepseek-v4-flash"),
+    model_prefixes=("deepseek-",),
+)
+
+_MOONSHOT = Provider(
+    name="moonshot",
+    title="Moonshot AI",
+    dialect="openai-chat",
+    base_url="https://api.moonshot.ai/v1",
+    base_url_variable="MOONSHOT_BASE_URL",
+    key_variables=("MOONSHOT_API_KEY",),
+    profile=replace(
+        COMPATIBLE,
+        max_tokens_field="max_tokens",
+        thinking=Thinking(switch="thinking", efforts=_THREE, least_budget=1024),
+    ),
+    models=("kimi-k3", "kimi-k2.6"),
+    model_prefixes=("kimi-", "moonshot-"),
+)
+
+_ZHIPU = Provider(
+    name="zhipu",
+    title="Zhipu",
+    dialect="openai-chat",
+    base_url="https://open.bigmodel.cn/api/paas/v4",
+    base_url_variable="ZHIPUAI_BASE_URL",
+    key_variables=("ZHIPUAI_API_KEY", "ZAI_API_KEY"),
+    base_url_of_key={"ZAI_API_KEY": "https://api.z.ai/api/paas/v4"},
+    profile=replace(
+        COMPATIBLE,
+        max_tokens_field="max_tokens",
+        thinking=Thinking(switch="thinking", efforts=_LOW_TO_HIGH, default="on"),
+    ),
+    models=("glm-5.3", "glm-4.7", "glm-4.7-flash", "glm-4.5v"),
+    model_prefixes=("glm-",),
+)
+
+_OPENROUTER = Provider(
+    name="openrouter",
+    title="OpenRouter",
+    dialect="openai-chat",
+    base_url="https://openrouter.ai/api/v1",
+    base_url_variable="OPENROUTER_BASE_URL",
+    key_variables=("OPENROUTER_API_KEY",),
+    profile=replace(
+        COMPATIBLE,
+        max_tokens_field="max_tokens",
+        thinking=Thinking(switch="reasoning", efforts=_UP_TO_XHIGH, least_budget=1),
+        reasoning_field="reasoning",
+    ),
+    models=("anthropic/claude-sonnet-4.6", "deepseek/deepseek-chat-v3.1", "moonshotai/kimi-k2.5", "qwen/qwen3-max"),
+)
+
+_SILICONFLOW = Provider(
+    name="siliconflow",
+    title="SiliconFlow",
+    dialect="openai-chat",
+    base_url="https://api.siliconflow.cn/v1",
+    base_url_variable="SILICONFLOW_BASE_URL",
+    key_variables=("SILICONFLOW_API_KEY",),
+    profile=replace(
+        COMPATIBLE,
+        max_tokens_field="max_tokens",
+        thinking=Thinking(switch="enable_thinking", efforts={}, least_budget=128),
+    ),
+    models=("deepseek-ai/DeepSeek-V3.2", "Qwen/Qwen3-8B", "zai-org/GLM-4.6"),
+)
+
+_TEMPLATE = Thinking(switch="chat_template_kwargs", efforts=_LOW_TO_HIGH, on_with_effort=True)
+
+_VLLM = Provider(
+    name="vllm",
+    title="vLLM",
+    dialect="openai-chat",
+    base_url="http://127.0.0.1:8000/v1",
+    base_url_variable="VLLM_BASE_URL",
+    key_variables=("VLLM_API_KEY",),
+    needs_key=False,
+    local=Local(owned_by=frozenset({"vllm"})),
+    # It leaves out of a chunk whatever is not set.
+    profile=replace(COMPATIBLE, chunk_usage="continuous_usage_stats", unasked_usage="absent", thinking=_TEMPLATE),
+)
+
+_OLLAMA = Provider(
+    name="ollama",
+    title="Ollama",
+    dialect="openai-chat",
+    base_url="http://127.0.0.1:11434/v1",
+    base_url_variable="OLLAMA_BASE_URL",
+    key_variables=("OLLAMA_API_KEY",),
+    needs_key=False,
+    # The owner of a model is the part of its name before the slash, `library` where there is none.
+    local=Local(owned_by=frozenset({"library"}), version_path="/api/version"),
+    profile=replace(
+        COMPATIBLE,
+        max_tokens_field="max_tokens",
+        thinking=Thinking(efforts=_LOW_TO_HIGH | {"none": "none"}),
+        reasoning_field="reasoning",
+    ),
+)
+
+_LLAMACPP = Provider(
+    name="llamacpp",
+    title="llama.cpp",
+    dialect="openai-chat",
+    base_url="http://127.0.0.1:8080/v1",
+    base_url_variable="LLAMACPP_BASE_URL",
+    key_variables=("LLAMACPP_API_KEY",),
+    needs_key=False,
+    local=Local(owned_by=frozenset({"llamacpp"})),
+    profile=replace(COMPATIBLE, max_tokens_field="max_tokens", thinking=_TEMPLATE),
+)
+
+_LMSTUDIO = Provider(
+    name="lmstudio",
+    title="LM Studio",
+    dialect="openai-chat",
+    base_url="http://127.0.0.1:1234/v1",
+    base_url_variable="LMSTUDIO_BASE_URL",
+    key_variables=("LMSTUDIO_API_KEY",),
+    needs_key=False,
+    local=Local(owned_by=frozenset({"organization_owner"})),
+    profile=replace(
+        COMPATIBLE, max_tokens_field="max_tokens", thinking=Thinking(efforts=_UP_TO_XHIGH | {"none": "none"})
+    ),
+)
+
+PROVIDERS: tuple[Provider, ...] = (
+    _OPENAI,
+    _ARK,
+    _LING,
+    _DASHSCOPE,
+    _DEEPSEEK,
+    _MOONSHOT,
+    _ZHIPU,
+    _OPENROUTER,
+    _SILICONFLOW,
+    _VLLM,
+    _OLLAMA,
+    _LLAMACPP,
+    _LMSTUDIO,
 )
 
 SIMULATOR = Provider(
@@ -54,7 +297,23 @@ SIMULATOR = Provider(
     dialect="openai-chat",
     base_url="http://simulator.invalid/v1",
     base_url_variable="",
-    key_variable="",
-    profile=Profile(repairs=CHAT_REPAIRS),
+    key_variables=(),
+    needs_key=False,
+    profile=COMPATIBLE,
+    model_rows=(ModelRow(prefixes=("stream-only",), profile=replace(COMPATIBLE, stream_only=True)),),
 )
 """The built-in provider. Its address is never dialled."""
+
+
+def compatible(name: str, *, base_url: str, base_url_variable: str, key_variable: str) -> Provider:
+    """A row for any OpenAI-compatible address. Names of its models may hold slashes of their own."""
+    return Provider(
+        name=name,
+        title=name,
+        dialect="openai-chat",
+        base_url=base_url,
+        base_url_variable=base_url_variable,
+        key_variables=(key_variable,),
+        needs_key=False,
+        profile=COMPATIBLE,
+    )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import msgspec
 
 from thalweg.canon.errors import NotFound
-from thalweg.config import ProviderSettings, Settings
+from thalweg.config import ProviderSettings, Settings, nearest
 from thalweg.dialects.base import WireRequest
+from thalweg.server.engines import Engines, Found
+from thalweg.simulator.catalogue import LISTED
 from thalweg.simulator.turn import last_turn
 
-SIM_MODELS = ("text", "reasoning", "tools", "slow", "error-midstream")
+SIM_MODELS = LISTED
 """The simulator's models, as they are listed."""
 
 _MOUNT_PROVIDERS = {"/api/v3": "ark", "/openai/v1": "openai", "/compatible-mode/v1": "dashscope"}
@@ -22,11 +26,42 @@ class Target(msgspec.Struct, frozen=True):
     upstream_model: str
 
 
-class Directory:
-    """Resolves names. Made once from the settings."""
+class Offer(msgspec.Struct, frozen=True, kw_only=True):
+    """One provider as people are told of it. Never its key."""
 
-    def __init__(self, settings: Settings) -> None:
+    name: str
+    title: str
+    ready: bool
+    """Whether its models can be called now: it has its key, or is an engine that was found or set up."""
+    configured: bool
+    """Whether somebody has set it up."""
+    found: bool
+    """Whether it was found on this machine a moment ago."""
+    needs_key: bool
+    key_variables: tuple[str, ...]
+    """Any one of these holds its key."""
+    base_url_variable: str
+    host: str
+    """Host and port of its address."""
+    models: tuple[str, ...]
+    """Names of models to call, with the provider's name before them; there may be more."""
+
+
+class Listed(NamedTuple):
+    """One model as it is listed."""
+
+    name: str
+    owner: str
+    configured: bool
+    """Whether somebody has set its provider up; an engine that was found needs nobody to."""
+
+
+class Directory:
+    """Resolves names. Made once from the settings; `engines` knows what runs on this machine."""
+
+    def __init__(self, settings: Settings, engines: Engines | None = None) -> None:
         self._settings = settings
+        self._engines = engines or Engines(settings)
 
     def resolve(self, asked: WireRequest, path: str) -> Target:
         """The target of a request. Raises `NotFound` with what to do."""
@@ -40,19 +75,29 @@ class Directory:
             return Target(None, _stand_in(asked))
         if slash and vendor in self._settings.providers:
             return self._at(self._settings.providers[vendor], rest, name)
-        found = self._by_mount(path) or self._by_family(name) or self._only_one()
-        if found is None or (slash and self._by_mount(path) is None):
+        found = self._by_mount(path) or (None if slash else self._by_name(name))
+        if found is None:
             raise NotFound(self._unknown(name), param="model")
         return self._at(found, name, name)
 
-    def listed(self) -> list[tuple[str, str]]:
-        """Names to show, with who owns them."""
-        return [(f"sim/{model}", "thalweg") for model in SIM_MODELS]
+    def offers(self) -> list[Offer]:
+        """Every provider, as of the last look for engines."""
+        return offers(self._settings, self._engines.found)
+
+    def listed(self) -> list[Listed]:
+        """Names to show: the simulator's models, then those of providers that are ready."""
+        ready = [offer for offer in self.offers() if offer.ready]
+        names = [Listed(f"sim/{model}", "thalweg", configured=True) for model in SIM_MODELS]
+        return names + [Listed(model, each.name, each.configured) for each in ready for model in each.models]
 
     def _at(self, provider: ProviderSettings, model: str, name: str) -> Target:
-        if provider.credential is None:
-            key = provider.row.key_variable
-            raise NotFound(f"The model {name!r} needs {key}: set it and start the gateway again.", param="model")
+        row = provider.row
+        if provider.is_self:
+            message = f"{name!r}: {row.title}'s usual address is this gateway's own. Set {row.base_url_variable}."
+            raise NotFound(message, param="model")
+        if not provider.ready:
+            variables = " or ".join(row.key_variables)
+            raise NotFound(f"The model {name!r} needs {variables}: set it and start the gateway again.", param="model")
         if not model:
             raise _no_model(name)
         return Target(provider, model)
@@ -63,19 +108,66 @@ class Directory:
                 return self._settings.providers.get(provider)
         return None
 
-    def _by_family(self, name: str) -> ProviderSettings | None:
+    def _by_name(self, name: str) -> ProviderSettings | None:
+        """Whose model a bare name is: a family's if it has its key, an engine's that has it, or the only one there is.
+
+        A family without its key comes last, so that the answer names the variable.
+        """
+        family = self._family(name)
+        if family is not None and family.ready:
+            return family
+        return self._engine_with(name) or family or self._only_one()
+
+    def _family(self, name: str) -> ProviderSettings | None:
+        small = name.lower()
         for provider in self._settings.providers.values():
-            if name.startswith(provider.row.model_prefixes) and provider.row.model_prefixes:
+            if provider.row.model_prefixes and small.startswith(provider.row.model_prefixes):
                 return provider
         return None
 
+    def _engine_with(self, name: str) -> ProviderSettings | None:
+        # Ollama lists `qwen3:latest` and takes `qwen3`.
+        names = {name, f"{name}:latest"}
+        having = [engine for engine, models in self._engines.found.items() if names.intersection(models)]
+        return self._settings.providers[having[0]] if len(having) == 1 else None
+
     def _only_one(self) -> ProviderSettings | None:
-        configured = [provider for provider in self._settings.providers.values() if provider.credential]
-        return configured[0] if len(configured) == 1 else None
+        providers = self._settings.providers
+        configured = [provider for provider in providers.values() if provider.configured]
+        there = configured or [providers[engine] for engine in self._engines.found]
+        return there[0] if len(there) == 1 else None
 
     def _unknown(self, name: str) -> str:
-        providers = ", ".join([*self._settings.providers, "sim"])
-        return f"The model {name!r} is not known here. Name it as provider/model, with a provider of: {providers}."
+        providers = self._settings.providers
+        vendor, slash, rest = name.partition("/")
+        if slash and (near := nearest(vendor.lower(), [*providers, "sim"])):
+            return f"The model {name!r} is not known here. Is it {near}/{rest}? Names are provider/model."
+        ready = [offer.name for offer in self.offers() if offer.ready]
+        named = ", ".join([*ready, "sim"])
+        return f"The model {name!r} is not known here. Name it as provider/model, with a provider of: {named}."
+
+
+def offers(settings: Settings, found: Found) -> list[Offer]:
+    """Every provider, those that are ready first, else in the order of their rows; the simulator is none of them."""
+    rows = [_offer(provider, found) for provider in settings.providers.values()]
+    return sorted(rows, key=lambda offer: not offer.ready)
+
+
+def _offer(provider: ProviderSettings, found: Found) -> Offer:
+    row = provider.row
+    models = found.get(row.name, row.models)
+    return Offer(
+        name=row.name,
+        title=row.title,
+        ready=provider.configured or row.name in found,
+        configured=provider.configured,
+        found=row.name in found,
+        needs_key=row.needs_key,
+        key_variables=row.key_variables,
+        base_url_variable=row.base_url_variable,
+        host=str(provider.origin).partition("://")[2],
+        models=tuple(f"{row.name}/{model}" for model in models),
+    )
 
 
 def _no_model(name: str) -> NotFound:
@@ -83,13 +175,19 @@ def _no_model(name: str) -> NotFound:
 
 
 def _stand_in(asked: WireRequest) -> str:
-    """The simulator's model that shows what the request is out for: calls where tools are offered, thinking, or text.
+    """The simulator's model that shows what the request is out for: calls where tools are offered, JSON where that is
+    wanted, what is in an image, thinking, or text. JSON and images are thought about where thinking is asked for.
 
     Raises `RequestError` for a request that has no meaning.
     """
     request = asked.canon()
+    turn = last_turn(request.messages)
     forbidden = request.tool_choice is not None and request.tool_choice.mode == "none"
     offered = not forbidden and any(tool.kind != "hosted" for tool in request.tools)
-    if offered and not last_turn(request.messages).results:
+    if offered and not turn.results:
         return "tools"
+    if request.output.format != "text":
+        return "json"
+    if any(media.kind == "image" for media in turn.media):
+        return "vision"
     return "reasoning" if request.reasoning.mode in ("auto", "effort", "budget") else "text"

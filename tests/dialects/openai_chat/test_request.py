@@ -74,11 +74,15 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "thinking": (True, "x", []),
     "enable_thinking": (1, "x"),
     "thinking_budget": ("1", 0.5),
+    "reasoning": (True, "low", []),
+    "chat_template_kwargs": (True, "x", []),
     "response_format": ("json", [], 5),
     "modalities": ("text", {}),
     "verbosity": (1, []),
     "user": (1, {}),
     "metadata": ([], "x"),
+    # Whatever it holds, only the simulator minds.
+    "simulator": (),
 }
 
 
@@ -124,6 +128,8 @@ INNER = {
     "tools[0].type": {"tools": [{"type": 5}]},
     "thinking.type": {"thinking": {}},
     "thinking.budget_tokens": {"thinking": {"type": "enabled", "budget_tokens": "x"}},
+    "reasoning.max_tokens": {"reasoning": {"max_tokens": "9"}},
+    "reasoning.exclude": {"reasoning": {"exclude": 1}},
     "stop[0]": {"stop": [5]},
     "modalities[0]": {"modalities": [5]},
     "metadata[]": {"metadata": {"a": 5}},
@@ -399,6 +405,38 @@ def test_stream_and_its_options_are_merged(came: dict[str, Any], stream: bool, l
     assert list(result) == [*LEAST, *left]
 
 
+@pytest.mark.parametrize("option", ["chunk_include_usage", "continuous_usage_stats"])
+def test_usage_in_every_chunk_is_asked_for_where_a_profile_has_a_word_for_it(option: str) -> None:
+    profile = Profile(chunk_usage=option)
+    both = {"include_usage": True, option: True}
+    for came, left in (
+        ({}, both),
+        ({"stream_options": {option: False, "x": [1]}}, {option: True, "x": [1], "include_usage": True}),
+        ({"n": 1}, both),
+        ({"n": 2}, {"include_usage": True}),
+    ):
+        result = json.loads(edited(body(**came), profile=profile, stream=True))
+        assert result["stream_options"] == left
+        assert list(result["stream_options"]) == list(left)
+    assert "stream_options" not in json.loads(edited(body(), profile=profile, stream=False))
+    assert "stream_options" not in json.loads(edited(body(), profile=Profile(asks_usage=False), stream=True))
+    for count, left in ((1, both), (3, {"include_usage": True})):
+        asked = canon(stream=True, n=count)
+        assert json.loads(CHAT.encode_request(asked, model="m", profile=profile, stream=True))["stream_options"] == left
+        assert "stream_options" not in json.loads(CHAT.encode_request(asked, model="m", profile=profile, stream=False))
+
+
+def test_the_client_s_own_wish_for_it_is_remembered_by_whichever_word() -> None:
+    for options, wish in (
+        (None, False),
+        ({"include_usage": True}, False),
+        ({"chunk_include_usage": True}, True),
+        ({"continuous_usage_stats": True}, True),
+        ({"chunk_include_usage": False, "continuous_usage_stats": None}, False),
+    ):
+        assert ChatRequest(body(stream_options=options)).chunk_usage is wish
+
+
 def test_a_profile_may_refuse_fields() -> None:
     profile = Profile(asks_usage=False, refused_fields=frozenset({"zz", "user"}))
     assert json.loads(edited(body(zz=1, user="u", top_p=1), profile=profile)) == LEAST | {
@@ -542,6 +580,25 @@ SCALARS: list[tuple[dict[str, Any], str, Any]] = [
     ({"enable_thinking": True, "thinking_budget": 9}, "reasoning", ReasoningAsk(mode="budget", budget_tokens=9)),
     ({"enable_thinking": False, "thinking_budget": 9}, "reasoning", ReasoningAsk(mode="off")),
     ({"enable_thinking": True}, "reasoning", ReasoningAsk(mode="auto")),
+    ({"thinking": {"type": "auto"}}, "reasoning", ReasoningAsk(mode="auto")),
+    ({"thinking": {"type": "disabled", "budget_tokens": 9}}, "reasoning", ReasoningAsk(mode="off")),
+    ({"thinking_budget": 0}, "reasoning", ReasoningAsk(mode="off")),
+    ({"thinking_budget": -1, "enable_thinking": True}, "reasoning", ReasoningAsk(mode="auto")),
+    ({"chat_template_kwargs": {"enable_thinking": False, "x": 1}}, "reasoning", ReasoningAsk(mode="off")),
+    ({"chat_template_kwargs": {"enable_thinking": True}}, "reasoning", ReasoningAsk(mode="auto")),
+    ({"chat_template_kwargs": {}, "reasoning": {}}, "reasoning", ReasoningAsk()),
+    ({"reasoning": {"effort": "low"}}, "reasoning", ReasoningAsk(mode="effort", effort="low")),
+    ({"reasoning": {"effort": "none"}}, "reasoning", ReasoningAsk(mode="off")),
+    ({"reasoning": {"enabled": False, "effort": "high"}}, "reasoning", ReasoningAsk(mode="off")),
+    ({"reasoning": {"enabled": True}}, "reasoning", ReasoningAsk(mode="auto")),
+    (
+        {"reasoning": {"max_tokens": 9, "exclude": True}},
+        "reasoning",
+        ReasoningAsk(mode="budget", budget_tokens=9, show="none"),
+    ),
+    ({"reasoning": {"exclude": True}}, "reasoning", ReasoningAsk(show="none")),
+    ({"simulator": {"pace": 0}}, "extensions", {"simulator": {"pace": 0}}),
+    ({"simulator": None}, "extensions", {}),
     ({"response_format": {"type": "text"}}, "output", OutputFormat()),
     ({"response_format": {"type": []}}, "output", OutputFormat()),
     ({"response_format": {"type": "json_object"}}, "output", OutputFormat(format="json")),

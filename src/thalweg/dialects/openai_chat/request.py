@@ -15,7 +15,9 @@ from thalweg.canon.parts import Media, Opaque, Part, Reasoning, Refusal, Text, T
 from thalweg.canon.request import Message, OutputFormat, ReasoningAsk, Request, Sampling, Tool, ToolChoice
 from thalweg.dialects.base import count_chars
 from thalweg.dialects.openai_chat.tables import NAME
-from thalweg.profiles.base import Profile
+from thalweg.dialects.openai_chat.thinking import EFFORTS, Said, say, takes_effort
+from thalweg.profiles.base import Profile, Switch
+from thalweg.profiles.base import Thinking as ThinkingFacts
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
@@ -23,6 +25,9 @@ class StreamOptions(msgspec.Struct, frozen=True):
 
     include_usage: bool | None = None
     chunk_include_usage: bool | None = None
+    """Ark's word for usage in every chunk."""
+    continuous_usage_stats: bool | None = None
+    """vLLM's."""
 
 
 class Url(msgspec.Struct, frozen=True):
@@ -120,6 +125,21 @@ class Thinking(msgspec.Struct, frozen=True):
     budget_tokens: int | None = None
 
 
+class AskedReasoning(msgspec.Struct, frozen=True):
+    """`reasoning`, as OpenRouter has it."""
+
+    effort: str | None = None
+    max_tokens: int | None = None
+    exclude: bool | None = None
+    enabled: bool | None = None
+
+
+class TemplateArguments(msgspec.Struct, frozen=True):
+    """`chat_template_kwargs`, as vLLM and llama.cpp have it. What it holds is between client and template."""
+
+    enable_thinking: Any = None
+
+
 class Body(msgspec.Struct, frozen=True):
     """A request's body. Null means absent; fields that are not here pass to an upstream of the same dialect."""
 
@@ -149,16 +169,21 @@ class Body(msgspec.Struct, frozen=True):
     thinking: Thinking | None = None
     enable_thinking: bool | None = None
     thinking_budget: int | None = None
+    reasoning: AskedReasoning | None = None
+    chat_template_kwargs: TemplateArguments | None = None
     response_format: dict[str, Any] | None = None
     modalities: list[str] | None = None
     verbosity: str | None = None
     user: str | None = None
     metadata: dict[str, str] | None = None
+    simulator: Any = None
+    """For the simulator alone, which checks it; no other upstream's concern."""
 
 
 _decode_body = msgspec.json.Decoder(Body).decode
 _decode_top = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_options = msgspec.json.Decoder(dict[str, Raw] | None).decode
+_NULL = Raw(b"null")
 _BOUNDS: dict[str, tuple[int, int | None]] = {
     "n": (1, 128),
     "max_tokens": (1, None),
@@ -176,6 +201,7 @@ class ChatRequest:
 
     def __init__(self, body: bytes) -> None:
         self._bytes = body
+        self._opened: dict[str, Raw] | None = None
         self.body = _read(body)
         self.model = self.body.model
         self.stream = bool(self.body.stream)
@@ -183,14 +209,12 @@ class ChatRequest:
         options = self.body.stream_options
         self.include_usage = bool(options and options.include_usage)
         """Whether the client asked for a usage chunk."""
+        self.chunk_usage = bool(options and (options.chunk_include_usage or options.continuous_usage_stats))
+        """Whether the client asked for usage in every chunk, by whichever word."""
 
     def edited(self, *, model: str, profile: Profile, stream: bool) -> bytes:
         """The original body with the gateway's own fields put in; every other value keeps its very bytes."""
-        try:
-            top = _decode_top(self._bytes)
-        except RecursionError as error:
-            # It passed when it was read, from a place nearer to the limit's beginning.
-            raise _too_deep() from error
+        top = dict(self._top())
         top["model"] = Raw(msgspec.json.encode(model))
         if stream or self.stream:
             top["stream"] = Raw(b"true" if stream else b"false")
@@ -198,11 +222,53 @@ class ChatRequest:
             top.pop("stream_options", None)
         elif profile.asks_usage:
             options = _decode_options(top.get("stream_options", b"null")) or {}
-            options["include_usage"] = Raw(b"true")
+            options |= dict.fromkeys(_usage_options(profile, self.body.n), Raw(b"true"))
             top["stream_options"] = Raw(msgspec.json.encode(options))
         for field in profile.refused_fields:
             top.pop(field, None)
+        self._say_effort(top, profile.thinking)
         return msgspec.json.encode(top)
+
+    def left_out(self, profile: Profile) -> tuple[str, ...]:
+        """Names of the client's fields that `edited` leaves out, or of which it can only say a part."""
+        names = [name for name in sorted(profile.refused_fields) if self._top().get(name, _NULL) != _NULL]
+        if (said := self._effort_said(profile.thinking)) is not None and not said.whole:
+            names.append("reasoning_effort")
+        return tuple(names)
+
+    def _top(self) -> dict[str, Raw]:
+        """The body opened one level."""
+        if self._opened is None:
+            try:
+                self._opened = _decode_top(self._bytes)
+            except RecursionError as error:
+                # It passed when it was read, from a place nearer to the limit's beginning.
+                raise _too_deep() from error
+        return self._opened
+
+    def _say_effort(self, top: dict[str, Raw], thinking: ThinkingFacts) -> None:
+        """Put `reasoning_effort` into the words of a provider that does not take it as it came."""
+        said = self._effort_said(thinking)
+        if said is None:
+            return
+        if "reasoning_effort" not in said.fields:
+            del top["reasoning_effort"]
+        for name, value in said.fields.items():
+            inner = _decode_options(top.get(name, _NULL)) if name == "chat_template_kwargs" else None
+            top[name] = Raw(msgspec.json.encode((inner or {}) | value if isinstance(value, dict) else value))
+
+    def _effort_said(self, thinking: ThinkingFacts) -> Said | None:
+        """The client's `reasoning_effort` for this provider; `None` where there is none, or it passes as it came."""
+        effort = self.body.reasoning_effort
+        if effort not in EFFORTS:
+            return None
+        taken = takes_effort(effort, thinking)
+        if _switched(self.body, thinking.switch):
+            # The provider's own switch, set by the client, wins.
+            return None if taken else Said({}, whole=False)
+        if taken and not thinking.on_with_effort:
+            return None
+        return say(_asked_effort(effort), thinking)
 
     def prompt_chars(self) -> tuple[int, int]:
         """Characters of text in all messages, ASCII and others."""
@@ -215,6 +281,35 @@ class ChatRequest:
             return _Reader(self.body).request()
         except RecursionError as error:
             raise _too_deep() from error
+
+
+_SWITCH_FIELDS: dict[Switch, tuple[str, ...]] = {
+    "reasoning_effort": (),
+    "thinking": ("thinking",),
+    "enable_thinking": ("enable_thinking", "thinking_budget"),
+    "reasoning": ("reasoning",),
+    "chat_template_kwargs": (),
+}
+
+
+def _switched(body: Body, switch: Switch) -> bool:
+    """Whether the client has set that switch. Arguments of a template may be there for other ends."""
+    template = body.chat_template_kwargs
+    if switch == "chat_template_kwargs" and template is not None:
+        return template.enable_thinking is not None
+    return any(getattr(body, field) is not None for field in _SWITCH_FIELDS[switch])
+
+
+def _asked_effort(effort: str) -> ReasoningAsk:
+    return ReasoningAsk(mode="off") if effort == "none" else ReasoningAsk(mode="effort", effort=effort)
+
+
+def _usage_options(profile: Profile, choices: int | None) -> list[str]:
+    """The members of `stream_options` by which usage is asked for. In every chunk it is where there is one choice: of
+    several, vLLM counts in a chunk that chunk's alone (its `chat_completion/serving.py`, read 2026-11).
+    """
+    every = [profile.chunk_usage] if profile.chunk_usage and (choices or 1) == 1 else []
+    return ["include_usage", *every]
 
 
 def _texts(message: WireMessage) -> list[str]:
@@ -324,6 +419,7 @@ class _Reader:
             metadata=body.metadata,
             include_usage=bool(body.stream_options and body.stream_options.include_usage),
             dialect=NAME,
+            extensions={} if body.simulator is None else {"simulator": body.simulator},
         )
 
     def _message(self, message: WireMessage, at: int) -> Message:
@@ -416,18 +512,23 @@ class _Reader:
         )
 
     def _reasoning(self) -> ReasoningAsk:
+        """What all the providers' switches say together: an off stands above a budget, and that above an effort."""
         body = self.body
-        if body.thinking and body.thinking.budget_tokens:
-            return ReasoningAsk(mode="budget", budget_tokens=body.thinking.budget_tokens)
-        if body.thinking_budget and body.enable_thinking is not False:
-            return ReasoningAsk(mode="budget", budget_tokens=body.thinking_budget)
-        if (body.thinking and body.thinking.type == "disabled") or body.enable_thinking is False:
+        asked = body.reasoning or AskedReasoning()
+        template = body.chat_template_kwargs or TemplateArguments()
+        thinking = body.thinking.type != "disabled" if body.thinking else None
+        switches = (thinking, body.enable_thinking, template.enable_thinking, asked.enabled)
+        budgets = (body.thinking.budget_tokens if body.thinking else None, body.thinking_budget, asked.max_tokens)
+        budget = next((each for each in budgets if each is not None), -1)
+        effort = body.reasoning_effort or asked.effort
+        show: Any = "none" if asked.exclude else "default"
+        if False in switches or budget == 0 or effort == "none":
             return ReasoningAsk(mode="off")
-        if body.reasoning_effort:
-            off = body.reasoning_effort == "none"
-            return ReasoningAsk(mode="off") if off else ReasoningAsk(mode="effort", effort=body.reasoning_effort)
-        asked = body.thinking is not None or body.enable_thinking
-        return ReasoningAsk(mode="auto") if asked else ReasoningAsk()
+        if budget > 0:
+            return ReasoningAsk(mode="budget", budget_tokens=budget, show=show)
+        if effort:
+            return ReasoningAsk(mode="effort", effort=effort, show=show)
+        return ReasoningAsk(mode="auto" if True in switches else "default", show=show)
 
     def _output(self) -> OutputFormat:
         body = self.body
@@ -577,12 +678,9 @@ def _named(value: Any) -> str | None:
 
 def encode_request(request: Request, *, model: str, profile: Profile, stream: bool) -> bytes:
     """A Chat request for an upstream, from another dialect's client."""
-    wire: dict[str, Any] = {"model": model, "messages": _write_messages(request)}
+    wire: dict[str, Any] = {"model": model, "messages": _write_messages(request, profile)}
     wire |= _write_sampling(request.sampling, profile) | _write_tools(request)
-    if request.reasoning.mode == "effort":
-        wire["reasoning_effort"] = request.reasoning.effort
-    elif request.reasoning.mode == "off":
-        wire["reasoning_effort"] = "none"
+    wire |= say(request.reasoning, profile.thinking).fields
     if request.output.format != "text":
         wire["response_format"] = _write_format(request.output)
     for field, value in (
@@ -595,22 +693,22 @@ def encode_request(request: Request, *, model: str, profile: Profile, stream: bo
     if stream:
         wire["stream"] = True
         if profile.asks_usage:
-            wire["stream_options"] = {"include_usage": True}
+            wire["stream_options"] = dict.fromkeys(_usage_options(profile, request.sampling.n), True)
     for field in profile.refused_fields:
         wire.pop(field, None)
     return msgspec.json.encode(wire)
 
 
-def _write_messages(request: Request) -> list[dict[str, Any]]:
+def _write_messages(request: Request, profile: Profile) -> list[dict[str, Any]]:
     wire: list[dict[str, Any]] = []
     if request.system:
         wire.append({"role": "system", "content": "\n\n".join(part.text for part in request.system)})
     for message in request.messages:
-        wire += _MESSAGES[message.role](message)
+        wire += _MESSAGES[message.role](message, profile)
     return wire
 
 
-def _write_user(message: Message) -> list[dict[str, Any]]:
+def _write_user(message: Message, _: Profile) -> list[dict[str, Any]]:
     """Tool results become messages of their own, before whatever else the user said."""
     results = [
         {"role": "tool", "tool_call_id": part.call_id, "content": _result_text(part)}
@@ -627,16 +725,16 @@ def _write_user(message: Message) -> list[dict[str, Any]]:
     return [*results, {"role": "user", "content": content}]
 
 
-def _write_system(message: Message) -> list[dict[str, Any]]:
+def _write_system(message: Message, _: Profile) -> list[dict[str, Any]]:
     return [{"role": "system", "content": "".join(p.text for p in message.parts if isinstance(p, Text))}]
 
 
-def _write_assistant(message: Message) -> list[dict[str, Any]]:
+def _write_assistant(message: Message, profile: Profile) -> list[dict[str, Any]]:
     text = "".join(part.text for part in message.parts if isinstance(part, Text))
     calls = [_write_call(part) for part in message.parts if isinstance(part, ToolCall)]
     wire: dict[str, Any] = {"role": "assistant", "content": text or (None if calls else "")}
     if reasoning := "".join(part.text for part in message.parts if isinstance(part, Reasoning)):
-        wire["reasoning_content"] = reasoning
+        wire[profile.reasoning_field] = reasoning
     if refusal := "".join(part.text for part in message.parts if isinstance(part, Refusal)):
         wire["refusal"] = refusal
     if calls:
@@ -644,7 +742,7 @@ def _write_assistant(message: Message) -> list[dict[str, Any]]:
     return [wire]
 
 
-_MESSAGES: dict[str, Callable[[Message], list[dict[str, Any]]]] = {
+_MESSAGES: dict[str, Callable[[Message, Profile], list[dict[str, Any]]]] = {
     "user": _write_user,
     "system": _write_system,
     "assistant": _write_assistant,

@@ -44,7 +44,9 @@ NOT_FINISHED = (None, "", "null")
 
 def is_usage(raw: Any) -> bool:
     """Whether this is a usage object that says a number."""
-    return isinstance(raw, dict) and any(_count(raw, key) is not None for key in ("prompt_tokens", "completion_tokens"))
+    if not isinstance(raw, dict):
+        return False
+    return _count(raw, "completion_tokens") is not None or _count(raw, "prompt_tokens") is not None
 
 
 def usage_to_canon(raw: dict[str, Any]) -> Usage:
@@ -52,11 +54,9 @@ def usage_to_canon(raw: dict[str, Any]) -> Usage:
     details = _details(raw, "prompt_tokens_details")
     made = _details(raw, "completion_tokens_details")
     total_in, total_out = _count(raw, "prompt_tokens"), _count(raw, "completion_tokens")
-    cached = _first(
-        _count(details, "cached_tokens"), _count(raw, "prompt_cache_hit_tokens"), _count(raw, "cached_tokens")
-    )
-    written = _first(_count(details, "cache_write_tokens"), _count(details, "cache_creation_input_tokens"))
-    reasoning = _first(_count(made, "reasoning_tokens"), _count(raw, "reasoning_tokens"))
+    cached = _first((details, "cached_tokens"), (raw, "prompt_cache_hit_tokens"), (raw, "cached_tokens"))
+    written = _first((details, "cache_write_tokens"), (details, "cache_creation_input_tokens"))
+    reasoning = _first((made, "reasoning_tokens"), (raw, "reasoning_tokens"))
     return Usage(
         input_tokens=total_in,
         cached_input_tokens=_within(cached, total_in),
@@ -91,13 +91,18 @@ def _details(raw: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _count(raw: dict[str, Any], key: str) -> int | None:
     value = raw.get(key)
+    if value is None or (type(value) is int and value >= 0):
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
         return None
     return int(value)
 
 
-def _first(*counts: int | None) -> int | None:
-    return next((count for count in counts if count is not None), None)
+def _first(*places: tuple[dict[str, Any], str]) -> int | None:
+    for raw, key in places:
+        if (count := _count(raw, key)) is not None:
+            return count
+    return None
 
 
 def _within(part: int | None, whole: int | None) -> int | None:

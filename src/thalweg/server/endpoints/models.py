@@ -1,24 +1,30 @@
-"""`/v1/models` and one model: a superset answer that every SDK's types read."""
+"""`/v1/models` and one model, a superset answer that every SDK's types read; `/providers`, for people and pages."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from thalweg.canon.errors import NotFound
+from thalweg.profiles.providers import MODELS_DATE
 from thalweg.server.house import House
-from thalweg.server.wire import Receive, Scope, Send, send_json
+from thalweg.server.models import Listed
+from thalweg.server.wire import HOP, Receive, Scope, Send, header, send_json
 
 _CREATED = 1_735_689_600
 """A fixed date for models that have none of their own; SDK types want an integer."""
 
 
-def describe(name: str, owner: str) -> dict[str, Any]:
+def describe(model: Listed) -> dict[str, Any]:
     """One model in the words of all dialects at once."""
+    name = model.name
     return {
         "id": name,
         "object": "model",
         "created": _CREATED,
-        "owned_by": owner,
+        "owned_by": model.owner,
+        "configured": model.configured,
         "type": "model",
         "display_name": name,
         "created_at": "2025-01-01T00:00:00Z",
@@ -28,31 +34,48 @@ def describe(name: str, owner: str) -> dict[str, Any]:
     }
 
 
-class ModelList:
-    """`GET /v1/models`."""
+class _Looking:
+    """What these endpoints have in common: they look for engines first."""
 
     def __init__(self, house: House) -> None:
         self._house = house
 
+    async def _look(self, scope: Scope) -> None:
+        # Not for another gateway that looks for engines itself: the two would wait for each other.
+        if header(scope, HOP) is None:
+            await self._house.engines.look()
+
+
+class ModelList(_Looking):
+    """`GET /v1/models`."""
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with every model that can be called."""
-        data = [describe(name, owner) for name, owner in self._house.directory.listed()]
+        """Answer with the models that can be called, as far as their names are known."""
+        await self._look(scope)
+        data = [describe(model) for model in self._house.directory.listed()]
         ids = [model["id"] for model in data]
         ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None, "has_more": False}
         await send_json(send, 200, {"object": "list", "data": data, "models": data} | ends)
 
 
-class OneModel:
+class OneModel(_Looking):
     """`GET /v1/models/{id}`; ids may hold slashes."""
-
-    def __init__(self, house: House) -> None:
-        self._house = house
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with one model."""
+        await self._look(scope)
         wanted = scope["path_params"]["model"]
-        for name, owner in self._house.directory.listed():
-            if name == wanted:
-                await send_json(send, 200, describe(name, owner))
-                return
-        raise NotFound(f"The model {wanted!r} is not known here.", param="model")
+        model = next((model for model in self._house.directory.listed() if model.name == wanted), None)
+        if model is None:
+            raise NotFound(f"The model {wanted!r} is not known here.", param="model")
+        await send_json(send, 200, describe(model))
+
+
+class ProviderList(_Looking):
+    """`GET /providers`."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer with every provider, and what is to be set to call it. Never a key."""
+        await self._look(scope)
+        offers = [msgspec.structs.asdict(offer) for offer in self._house.directory.offers()]
+        await send_json(send, 200, {"providers": offers, "models_date": MODELS_DATE})

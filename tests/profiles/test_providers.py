@@ -1,0 +1,134 @@
+"""The rows of providers: that each is whole, that no two claim the same, and which facts hold for which model."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import product
+from typing import Any
+
+import pytest
+
+from thalweg.profiles.base import Profile, Provider
+from thalweg.profiles.providers import CHAT_REPAIRS, MODELS_DATE, PROVIDERS, SIMULATOR, compatible
+
+each = pytest.mark.parametrize("row", PROVIDERS, ids=lambda row: row.name)
+NAMES = [row.name for row in PROVIDERS]
+
+
+def test_these_are_the_providers() -> None:
+    hosted = ["openai", "ark", "ling", "dashscope", "deepseek", "moonshot", "zhipu", "openrouter", "siliconflow"]
+    assert [row.name for row in PROVIDERS] == [*hosted, "vllm", "ollama", "llamacpp", "lmstudio"]
+    assert re.fullmatch(r"20\d\d-\d\d", MODELS_DATE)
+
+
+@each
+def test_a_row_is_whole(row: Provider) -> None:
+    assert re.fullmatch(r"[a-z]+", row.name)
+    assert row.title
+    assert row.dialect == "openai-chat"
+    assert row.base_url.startswith("https://" if row.needs_key else "http://127.0.0.1:")
+    assert re.fullmatch(r"[A-Z_]+_BASE_URL", row.base_url_variable)
+    assert row.key_variables
+    assert all(re.fullmatch(r"[A-Z_]+_API_KEY", name) for name in row.key_variables)
+    assert set(row.base_url_of_key) <= set(row.key_variables)
+    assert (row.local is None) is row.needs_key
+    assert all(prefix == prefix.lower() for prefix in row.model_prefixes)
+    assert all(prefix == prefix.lower() for models in row.model_rows for prefix in models.prefixes)
+
+
+def test_no_two_rows_have_a_name_a_variable_or_an_address_in_common() -> None:
+    claimed = Counter(NAMES)
+    for row in PROVIDERS:
+        claimed.update([row.base_url, row.base_url_variable, *row.key_variables, *row.base_url_of_key.values()])
+    assert max(claimed.values()) == 1
+
+
+def test_no_family_is_two_providers() -> None:
+    families = [(row.name, prefix) for row in PROVIDERS for prefix in row.model_prefixes]
+    assert not [
+        (one, other)
+        for (one, a), (other, b) in product(families, families)
+        if one != other and (a.startswith(b) or b.startswith(a))
+    ]
+
+
+@each
+def test_a_model_that_is_named_bare_leads_back_to_its_row(row: Provider) -> None:
+    for model in row.models:
+        if row.model_prefixes and "/" not in model:
+            assert model.lower().startswith(row.model_prefixes), model
+
+
+@each
+def test_every_mend_is_on_but_ark_s_repeated_role(row: Provider) -> None:
+    without = {"role"} if row.name == "ark" else set()
+    assert row.profile.repairs == CHAT_REPAIRS - without
+    assert all(models.profile.repairs == row.profile.repairs for models in row.model_rows)
+
+
+@each
+def test_usage_is_asked_of_everyone_and_in_every_chunk_where_there_is_a_word_for_it(row: Provider) -> None:
+    assert row.profile.asks_usage
+    words = {"ark": "chunk_include_usage", "vllm": "continuous_usage_stats"}
+    assert row.profile.chunk_usage == words.get(row.name)
+
+
+STREAM_ONLY = {
+    ("dashscope", "qwq-32b"): True,
+    ("dashscope", "QwQ-Plus"): True,
+    ("dashscope", "qvq-max"): True,
+    ("dashscope", "qwen-omni-turbo"): True,
+    ("dashscope", "qwen2.5-omni-7b"): True,
+    ("dashscope", "qwen3-omni-flash"): True,
+    ("dashscope", "qwen3-235b-a22b"): True,
+    ("dashscope", "qwen3-0.6b"): True,
+    ("dashscope", "qwen3-next-80b-a3b-thinking"): True,
+    ("dashscope", "qwen3-vl-235b-a22b-thinking"): True,
+    ("dashscope", "qwen-plus"): False,
+    ("dashscope", "qwen3-max"): False,
+    ("dashscope", "qwen3-vl-plus"): False,
+    ("dashscope", "antdigital/Ling-3.1-flash"): False,
+    ("siliconflow", "Qwen/QwQ-32B"): False,
+    ("openai", "qwq-32b"): False,
+}
+
+
+@pytest.mark.parametrize(("provider", "model"), STREAM_ONLY)
+def test_some_models_only_stream(provider: str, model: str) -> None:
+    row = next(row for row in PROVIDERS if row.name == provider)
+    assert row.profile_of(model).stream_only is STREAM_ONLY[provider, model]
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "default"),
+    [
+        ("deepseek", "deepseek-v4-flash", "on"),
+        ("deepseek", "deepseek-reasoner", "always"),
+        ("deepseek", "deepseek-chat", "off"),
+        ("dashscope", "qwen-plus", "off"),
+        ("dashscope", "qwen3-8b", "on"),
+        ("dashscope", "qwq-plus", "always"),
+        ("openai", "gpt-5.4-mini", "unknown"),
+    ],
+)
+def test_some_models_think_unasked(provider: str, model: str, default: str) -> None:
+    row = next(row for row in PROVIDERS if row.name == provider)
+    assert row.profile_of(model).thinking.default == default
+
+
+def test_an_added_provider_takes_nothing_for_granted() -> None:
+    row = compatible("relay", base_url="http://relay/v1", base_url_variable="A", key_variable="B")
+    assert (row.needs_key, row.key_variable, row.models, row.model_prefixes) == (False, "B", (), ())
+    assert row.profile == Profile(repairs=CHAT_REPAIRS)
+
+
+def test_the_simulator_has_no_variable_and_no_address() -> None:
+    assert (SIMULATOR.key_variable, SIMULATOR.base_url_variable) == ("", "")
+    assert ".invalid" in SIMULATOR.base_url
+
+
+@each
+def test_rows_are_values(row: Any) -> None:
+    with pytest.raises(AttributeError):
+        row.name = "other"

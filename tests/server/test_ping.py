@@ -1,0 +1,81 @@
+"""Asking providers for their lists of models: what each answer comes to, and where the key goes."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.answering import Answering
+from thalweg.config import Settings, load
+from thalweg.server.app import make_connector
+from thalweg.server.ping import Pong, ping
+
+LIST = {"object": "list", "data": [{"id": "one"}, {"id": "two"}]}
+KEY = "sk-ark-for-tests"
+
+
+def settings_of(home: Path, url: str, **more: str) -> Settings:
+    return load({"THALWEG_HOME": str(home), "ARK_API_KEY": KEY, "ARK_BASE_URL": url} | more)
+
+
+def pongs(settings: Settings) -> list[Pong]:
+    async def ask() -> list[Pong]:
+        connector = make_connector(settings)
+        try:
+            return await ping(connector, (each for each in settings.providers.values() if each.configured))
+        finally:
+            await connector.close()
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "models"),
+    [
+        pytest.param(200, LIST, 2, id="a list"),
+        pytest.param(200, {"data": []}, 0, id="an empty list"),
+        pytest.param(200, {"data": None}, None, id="no list"),
+        pytest.param(200, b"<html>", None, id="no JSON"),
+        pytest.param(200, b"[" * 100_000, None, id="far too deep"),
+        pytest.param(200, b" " * (9 * 1024 * 1024), None, id="far too long"),
+        pytest.param(401, {"error": {"message": "no"}}, None, id="the key is refused"),
+        pytest.param(302, b"", None, id="elsewhere, where the key does not go"),
+        pytest.param(500, b"", None, id="an error"),
+    ],
+)
+def test_what_an_answer_comes_to(tmp_path: Path, status: int, body: Any, models: int | None) -> None:
+    with Answering(status, body) as provider:
+        (pong,) = pongs(settings_of(tmp_path, f"{provider.url}/api/v3"))
+        assert provider.asked == [("/api/v3/models", f"Bearer {KEY}")]
+    assert (pong.provider, pong.status, pong.error, pong.models) == ("ark", status, None, models)
+    assert pong.took_ms > 0
+
+
+def test_where_nobody_is_the_reason_is_told_without_the_key(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    (pong,) = pongs(settings_of(tmp_path, f"http://127.0.0.1:{port}"))
+    assert (pong.status, pong.models) == (None, None)
+    assert pong.error
+    assert "refused" in pong.error
+    assert KEY not in pong.error
+
+
+def test_who_does_not_answer_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("thalweg.server.ping.PING_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        (pong,) = pongs(settings_of(tmp_path, f"http://127.0.0.1:{silent.getsockname()[1]}"))
+    assert pong.error == "no whole answer came within 0 s"
+
+
+def test_providers_are_asked_at_once_and_each_with_its_own_key(tmp_path: Path) -> None:
+    with Answering(200, LIST) as one, Answering(401, {}) as other:
+        settings = settings_of(tmp_path, one.url, OPENAI_API_KEY="sk-openai-for-tests", OPENAI_BASE_URL=other.url)
+        found = {pong.provider: pong.status for pong in pongs(settings)}
+        assert found == {"ark": 200, "openai": 401}
+        assert one.asked == [("/models", f"Bearer {KEY}")]
+        assert other.asked == [("/models", "Bearer sk-openai-for-tests")]
