@@ -12,7 +12,7 @@ from rich.console import Console
 from bench import machine, targets
 from bench.gateway import default_command
 from bench.nginx import find_nginx
-from bench.phases import PHASES, Bench, Settings, upstream
+from bench.phases import Bench, Settings, upstream
 from bench.process import ROOT, BenchError, Cores, raise_file_limit
 from bench.report import Report, as_json, publish, terminal_table
 from bench.server import Site
@@ -27,7 +27,7 @@ _progress = Console(stderr=True, highlight=False, soft_wrap=True)
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what the relay costs against nginx.")
     parser.add_argument("--quick", action="store_true", help="a smoke test of about a minute; publishes nothing")
-    parser.add_argument("--only", metavar="PHASES", help=f"some of {','.join(PHASES)}; publishes nothing")
+    parser.add_argument("--only", metavar="PHASES", help=f"some of {','.join(targets.PHASES)}; publishes nothing")
     parser.add_argument("--runs", type=int, help="interleaved runs of each target (5)")
     parser.add_argument("--seconds", type=int, help="length of each stream in the chunks phase (10)")
     parser.add_argument(
@@ -48,14 +48,15 @@ def _settings(options: argparse.Namespace) -> Settings:
 
 def _phases(text: str) -> tuple[str, ...]:
     chosen = tuple(name.strip() for name in text.split(","))
-    if unknown := set(chosen) - set(PHASES):
-        raise BenchError(f"expected phases of {', '.join(PHASES)}, got {', '.join(sorted(unknown))}")
+    if unknown := set(chosen) - set(targets.PHASES):
+        raise BenchError(f"expected phases of {', '.join(targets.PHASES)}, got {', '.join(sorted(unknown))}")
     return chosen
 
 
 def _rows(settings: Settings) -> list[targets.Target]:
     name = targets.SUBJECT if settings.gateway == default_command() else "gateway"
-    rows = [targets.direct(), targets.nginx(), targets.gateway(settings.gateway, name)]
+    ours = [targets.gateway(settings.gateway, name), targets.metered(settings.gateway, name)]
+    rows = [targets.direct(), targets.nginx(), *ours]
     if find_nginx():
         return rows
     _progress.print("[bold]nginx is not installed:[/] no figure is compared (Debian: apt-get install nginx-light)")

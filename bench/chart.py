@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 _WIDTH = 720
-_LEFT = 110
-_BAR_WIDTH = 430
+_LEFT = 165
+_BAR_WIDTH = 375
 _BAR_HEIGHT = 20
 _STEP = 28
 _PANEL_HEAD = 34

@@ -16,10 +16,8 @@ from bench.metrics import Samples
 from bench.process import ROOT, child, free_port, pinned, python, wait_listening
 from bench.server import Server, Site
 from bench.stats import percentile
-from bench.targets import DIRECT, Target
+from bench.targets import DIRECT, PHASES, Target
 from bench.upstream import Script
-
-PHASES = ("chunks", "short", "open")
 
 _SETTLE_S = 0.5
 """After a load, before a counter is read: what a gateway writes late belongs to it."""
@@ -67,11 +65,12 @@ class Bench:
         cpu_phases = [phase for phase in ("chunks", "short") if phase in self.settings.phases]
         for index in range(self.settings.runs if cpu_phases else 0):
             for target in targets:
-                self._tell(f"run {index + 1} of {self.settings.runs}: {target.name}: {', '.join(cpu_phases)}")
-                self._measure(target, cpu_phases)
+                if phases := [phase for phase in cpu_phases if phase in target.phases]:
+                    self._tell(f"run {index + 1} of {self.settings.runs}: {target.name}: {', '.join(phases)}")
+                    self._measure(target, phases)
         if "open" in self.settings.phases:
             for target in targets:
-                if target.name != DIRECT:
+                if target.name != DIRECT and "open" in target.phases:
                     self._tell(f"{target.name}: {self.settings.open_streams} open streams")
                     self._measure(target, ["open"])
 

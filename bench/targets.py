@@ -4,13 +4,16 @@ import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bench.gateway import API_KEY, serve_gateway
 from bench.load import Plan
 from bench.nginx import serve_nginx
 from bench.server import Server, Site
 from bench.upstream import Script
+
+PHASES = ("chunks", "short", "open")
+"""What can be measured of a row."""
 
 DIRECT = "direct"
 YARDSTICK = "nginx"
@@ -43,6 +46,8 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict)
     end_mark: str = "[DONE]"
     """What the last frame of a whole stream contains in this row's dialect."""
+    phases: tuple[str, ...] = PHASES
+    """What is measured of it."""
 
     def request(self, script: Script, port: int) -> str:
         """Return the HTTP request that asks for a script."""
@@ -95,3 +100,9 @@ def gateway(command: str, name: str = SUBJECT) -> Target:
         model_prefix="openai/",
         headers={"authorization": f"Bearer {API_KEY}"},
     )
+
+
+def metered(command: str, name: str = SUBJECT) -> Target:
+    """Return the same with a provider that is asked for usage in every chunk, which is cut out of each again."""
+    row = gateway(command, f"{name}, usage cut out")
+    return replace(row, model_prefix="ark/", phases=("chunks",))

@@ -1,7 +1,8 @@
 """The paced upstream: answers chat completions with an OpenAI SSE stream, as cheaply as Python can.
 
 The model name is the script (see `Script`), so that a gateway which forwards nothing but the model still asks for the
-right stream. Each content chunk carries a mark, `@<sequence>.<CLOCK_MONOTONIC in ns>@`, written where a model's text
+right stream. Who asks for usage gets it as from Volcengine Ark: in a chunk of its own, or in every chunk, as its last
+member. Each content chunk carries a mark, `@<sequence>.<CLOCK_MONOTONIC in ns>@`, written where a model's text
 stands: it survives a translation into another dialect, and the client reads order, loss and latency from it.
 
 Run as a process (`python -m bench.upstream PORT`); one timer per process, none per stream.
@@ -29,6 +30,10 @@ _HEAD = (
 )
 _REFUSAL = b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 _LAST = b"data: [DONE]\n\n"
+_METER = (
+    b',"usage":{"completion_tokens":%d,"prompt_tokens":24,"total_tokens":%d,'
+    b'"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":0}}'
+)
 
 _GOLDEN = 0.6180339887498949
 """Multiples of it, modulo 1, are spread evenly whatever their number."""
@@ -65,29 +70,38 @@ def http_chunk(body: bytes) -> bytes:
 
 
 class Frames:
-    """The bytes of one model's stream; everything but the mark is made once."""
+    """The bytes of one model's stream; everything but the mark, and usage in every chunk, is made once."""
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, *, metered: bool = False) -> None:
+        """Metered: with usage in every chunk."""
+        self._metered = metered
         self._envelope = (
             'data: {"id":"chatcmpl-BenchXJ4kQ2mV7tR9wLz0","object":"chat.completion.chunk",'
             f'"created":1764000000,"model":"{model}","system_fingerprint":"fp_be5c00ffee",'
         )
         content = self._choice('{"content":" deep channel @%06d.%019d@"}', "null")
         marks = len(b"%06d.%019d" % (0, 0)) - len("%06d.%019d")
+        self._frame = content
         self._content = b"%x\r\n%b\r\n" % (len(content) + marks, content)
-        self.opening = _HEAD + http_chunk(self._choice('{"role":"assistant","content":"","refusal":null}', "null"))
+        opening = self._choice('{"role":"assistant","content":"","refusal":null}', "null")
+        self.opening = _HEAD + http_chunk(self._counted(opening, 0))
 
     def _choice(self, delta: str, finish: str) -> bytes:
         choice = f'{{"index":0,"delta":{delta},"finish_reason":{finish}}}'
         return f'{self._envelope}"choices":[{choice}]}}\n\n'.encode()
 
+    def _counted(self, frame: bytes, made: int) -> bytes:
+        return frame[:-3] + _METER % (made, 24 + made) + frame[-3:] if self._metered else frame
+
     def content(self, sequence: int) -> bytes:
         """Return one content chunk, stamped now."""
+        if self._metered:
+            return http_chunk(self._counted(self._frame % (sequence, time.monotonic_ns()), sequence + 1))
         return self._content % (sequence, time.monotonic_ns())
 
     def closing(self, chunks: int, *, with_usage: bool) -> bytes:
         """Return the finish chunk, the usage chunk where it was asked for, `[DONE]` and the end of the body."""
-        frames = [self._choice("{}", '"stop"')]
+        frames = [self._counted(self._choice("{}", '"stop"'), chunks)]
         if with_usage:
             usage = f'{{"prompt_tokens":24,"completion_tokens":{chunks},"total_tokens":{24 + chunks}}}'
             frames.append(f'{self._envelope}"choices":[],"usage":{usage}}}\n\n'.encode())
@@ -142,12 +156,14 @@ class Stream:
         "_wheel",
     )
 
-    def __init__(self, script: Script, transport: asyncio.Transport, wheel: Wheel, *, with_usage: bool) -> None:
+    def __init__(
+        self, script: Script, transport: asyncio.Transport, wheel: Wheel, *, with_usage: bool, metered: bool
+    ) -> None:
         self._script = script
         self._transport = transport
         self._wheel = wheel
         self._usage = with_usage
-        self._frames = Frames(script.model)
+        self._frames = Frames(script.model, metered=metered)
         self._interval_ms = 1000 / script.rate if script.rate else 0.0
         self._due_ms = 0.0
         self._sequence = 0
@@ -234,7 +250,8 @@ class UpstreamProtocol(asyncio.Protocol):
             self._open_transport.write(_REFUSAL % (400, b"Bad Request"))
         else:
             script = Script.parse(model[1].decode())
-            Stream(script, self._open_transport, self._wheel, with_usage=b'"include_usage"' in self._body).start()
+            asked = {"with_usage": b'"include_usage"' in self._body, "metered": b'"chunk_include_usage"' in self._body}
+            Stream(script, self._open_transport, self._wheel, **asked).start()
 
 
 async def serve(port: int) -> asyncio.Server:

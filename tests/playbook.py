@@ -257,8 +257,9 @@ def body(at: float, *frames: bytes) -> Happened:
 
     def tell(exchange: Exchange, now: float) -> None:
         data = b"".join(frames)
-        if exchange.passes(data, now):
-            exchange.queue(data)
+        passed = exchange.passes(data, now)
+        if passed is not None:
+            exchange.queue(passed)
         else:
             exchange.body_received(data, now)
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,12 +14,18 @@ from bench.gateway import API_KEY, gateway_env
 from bench.load import Outcome, Plan, Tally, Watch, run
 from bench.metrics import METRICS, Samples
 from bench.nginx import nginx_conf
-from bench.phases import PHASES, Settings
+from bench.phases import Settings
 from bench.process import children, cpu_ns, free_port, rss_bytes
 from bench.report import BEGIN, END, Report, as_json, chart, markdown, rewrite
 from bench.stats import Spread, percentile, ratios
-from bench.targets import direct, gateway
+from bench.targets import PHASES, direct, gateway, metered
 from bench.upstream import Frames, Script, serve
+from thalweg.dialects.openai_chat import OpenAIChat
+from thalweg.dialects.openai_chat.request import ChatRequest
+from thalweg.framing.sse import SseDecoder
+from thalweg.profiles.providers import PROVIDERS
+
+CHAT = OpenAIChat()
 
 MARK = b"@%06d.%019d@"
 
@@ -97,6 +104,46 @@ def test_the_stream_is_an_openai_chat_stream() -> None:
     assert events[-1]["usage"] == {"prompt_tokens": 24, "completion_tokens": 2, "total_tokens": 26}
 
 
+def test_usage_in_every_chunk_is_what_a_gateway_asks_for_and_cuts_out() -> None:
+    """From the row's request to the client's bytes: what the upstream says to it is what it says to nobody else."""
+    row = metered("thalweg serve")
+    asked = ChatRequest(row.request(Script(0, 3), 18001).partition("\r\n\r\n")[2].encode())
+    profile = next(provider.profile for provider in PROVIDERS if provider.name == row.model_prefix.rstrip("/"))
+    body = asked.edited(model="bench-0-3-0", profile=profile, stream=True)
+    plain, counted = (wire_of(body.replace(b"chunk_include_usage", word)) for word in (b"x", b"chunk_include_usage"))
+    assert counted.count(b'"completion_tokens":') == 1 + 3 + 1 + 1
+    relayer = CHAT.relayer(asked, profile=profile, raw=False, provider="ark")
+    left = b"".join(relayer.feed(SseDecoder().feed(counted)))
+    assert b"tokens" not in left
+    assert left.count(b"\n\n") == plain.count(b"\n\n") - 1
+    marks = re.compile(rb"@\d{6}\.\d{19}@")
+    mended = left.replace(b',"usage":null', b"").replace(b'{"content":""},"finish', b'{},"finish')
+    *events, _, done = marks.sub(b"", plain).split(b"\n\n")[:-1]
+    assert marks.sub(b"", mended).split(b"\n\n")[:-1] == [*events, done]
+
+
+def wire_of(body: bytes) -> bytes:
+    """What the upstream answers to a request's body, without the framing of HTTP."""
+
+    async def answered() -> bytes:
+        server = await serve(0)
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
+        try:
+            writer.write(b"POST /chat/completions HTTP/1.1\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+            return await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 10)
+        finally:
+            writer.close()
+            server.close()
+
+    chunks = asyncio.run(answered()).partition(b"\r\n\r\n")[2].split(b"\r\n")
+    return b"".join(chunks[1::2])
+
+
+def test_a_row_is_measured_by_its_own_phases_only() -> None:
+    assert gateway("thalweg serve").phases == PHASES
+    assert metered("thalweg serve").phases == ("chunks",)
+
+
 def test_a_content_chunk_has_about_270_bytes() -> None:
     assert 250 <= len(Frames(Script(50, 500).model).content(0)) <= 290
 
@@ -158,12 +205,13 @@ def test_nginx_neither_buffers_nor_leaves_its_directory() -> None:
     assert conf.count("/tmp/x/") == 7
 
 
-def test_the_gateway_gets_one_provider_and_nothing_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ANTHROPIC_API_KEY", "THALWEG_CONFIG", "https_proxy", "ARK_BASE_URL"):
+def test_the_gateway_gets_the_bench_s_upstream_and_nothing_of_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    foreign = ("ANTHROPIC_API_KEY", "THALWEG_CONFIG", "https_proxy", "DASHSCOPE_BASE_URL", "ARK_BASE_URL")
+    for name in foreign:
         monkeypatch.setenv(name, "x")
     env = gateway_env(18001, 18002, Path("/tmp/x"))
-    assert "x" not in {env.get(name) for name in ("ANTHROPIC_API_KEY", "THALWEG_CONFIG", "https_proxy", "ARK_BASE_URL")}
-    assert env["OPENAI_BASE_URL"] == "http://127.0.0.1:18002/v1"
+    assert "x" not in {env.get(name) for name in foreign}
+    assert env["OPENAI_BASE_URL"] == env["ARK_BASE_URL"] == "http://127.0.0.1:18002/v1"
 
 
 def test_thalweg_is_asked_for_a_stream_of_its_provider_without_stream_options() -> None:

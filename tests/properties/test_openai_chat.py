@@ -26,7 +26,9 @@ GOOD = [
     chunk({"content": "a"}),
     chunk({"content": ""}, finish="stop"),
     usage_chunk(),
+    chunk({"content": "a"}, usage={"prompt_tokens": 3, "completion_tokens": 5}),
 ]
+METERED = Profile(repairs=COMPATIBLE.repairs, chunk_usage="chunk_include_usage", unasked_usage="absent")
 BITS = st.sampled_from(
     [*map(frame, GOOD), DONE, b"data: ", b"data:", b"\n", b"\n\n", b"\r\n", b"\r", b": hi\n\n", b"event: error\n", b"error: ", b"[DONE]",
      b'{"choices":[', b"{}", b"null", b"5", b'"x"', b"[[[[", b"\xff", b"\xef\xbb\xbf", b'{"error":"m"}', b'{"choices":5,', b'{"choices":[{"delta":'],
@@ -64,7 +66,11 @@ def test_any_bytes_are_decoded_and_relayed_without_a_foreign_error(
 
 @given(
     body=BYTES,
-    profile=st.sets(st.sampled_from(sorted(COMPATIBLE.repairs))).map(lambda rows: Profile(repairs=frozenset(rows))),
+    profile=st.builds(
+        lambda rows, option: Profile(repairs=frozenset(rows), chunk_usage=option),
+        st.sets(st.sampled_from(sorted(COMPATIBLE.repairs))),
+        st.sampled_from([None, "chunk_include_usage"]),
+    ),
 )
 def test_any_set_of_rows_bears_any_bytes(body: bytes, profile: Profile) -> None:
     relayed = relay(body, profile=profile)
@@ -118,6 +124,9 @@ def test_endless_data_without_a_frame_costs_no_more_than_the_bound(piece: bytes)
     assert "more than" in failed.error.message
 
 
+_COMMON = frame(chunk({"content": "b"}))[6:-3]
+
+
 def test_around_the_limit_of_depth_nothing_foreign_is_raised() -> None:
     """Reading, mending and writing reach the limit at different depths."""
     for depth in range(850, 1000, 2):
@@ -127,11 +136,14 @@ def test_around_the_limit_of_depth_nothing_foreign_is_raised() -> None:
             b'{"choices":[{"delta":{"annotations":%s}}],"id":"x"}',
             b'{"zz":%s,"choices":[{"delta":{"content":null}}]}',
             b'{"choices":[],"usage":{"prompt_tokens":1,"x":%s}}',
+            b'{"choices":[{"index":0,"delta":{}}],"usage":{"prompt_tokens":1,"x":%s}}',
+            _COMMON + b',"usage":{"prompt_tokens":1,"completion_tokens":1,"x":%s}}',
             b'{"error":%s}',
             b'{"choices":5,"error":%s}',
         ):
             body = b"data: " + place % deep + b"\n\n" + DONE
             relay(body)
+            relay(frame(chunk({"content": "a"})) + body, profile=METERED)
             decode(body)
             CHAT.decode_error(400, [], place % deep, provider="acme", key_name="K")
             CHAT.watch_answer(place % deep, provider="acme")

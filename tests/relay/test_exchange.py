@@ -59,6 +59,7 @@ from tests.playbook import (
 from thalweg.canon.errors import Cancelled, Unavailable, UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
 from thalweg.canon.usage import Usage
 from thalweg.profiles.base import Profile
+from thalweg.profiles.providers import CHAT_REPAIRS
 from thalweg.relay.exchange import (
     LINGER_S,
     MAX_ERROR_BYTES,
@@ -669,6 +670,90 @@ def test_usage_that_never_came_is_estimated_from_what_was_read() -> None:
     report = play(*ANSWERED, body(0.3, words) >> opens(words), left(0.5) >> stops()).report
     assert report.usage_source == "estimated"
     assert report.usage == Usage(input_tokens=3, output_tokens=100)
+
+
+METERED = Profile(repairs=CHAT_REPAIRS, chunk_usage="continuous_usage_stats", unasked_usage="absent")
+ENDINGS = [
+    pytest.param(left(0.9), "cancelled", id="the client leaves"),
+    pytest.param(cancelled(0.9), "cancelled", id="it is cancelled"),
+    pytest.param(cut(0.9), "upstream_error", id="the upstream breaks"),
+    pytest.param(ended(0.9), "upstream_error", id="the body ends too early"),
+    pytest.param(body(0.9, fault()), "upstream_error", id="the upstream says an error"),
+    pytest.param(tick(400), "upstream_error", id="the upstream stalls"),
+    pytest.param(shut_down(0.9), "gateway_error", id="the gateway goes"),
+    pytest.param(given_up(0.9), "gateway_error", id="the pump stops"),
+]
+
+
+def metered(words: str, made: int) -> bytes:
+    """Text, in a chunk that says how many tokens it makes in all."""
+    counts = {"prompt_tokens": 30, "completion_tokens": made, "total_tokens": 30 + made}
+    return chunk({"content": words}, usage=counts)
+
+
+@pytest.mark.parametrize(("last", "outcome"), ENDINGS)
+def test_a_cut_answer_with_usage_in_every_chunk_is_counted_exactly(last: Happened, outcome: str) -> None:
+    exchange = Exchange(plan(profile=METERED), now=BEGIN)
+    for happened in (
+        *(turn.happened for turn in ANSWERED),
+        body(0.3, ROLE, metered("Hel", 7)),
+        body(0.4, metered("lo", 9)),
+        body(0.5, metered(", ", 10), metered("wor", 12), metered("ld", 13)[:-10]),
+        body(0.6, metered("ld", 13)[-10:]),
+        body(0.7, metered("!", 15)),
+        last,
+    ):
+        happened.tell(exchange, BEGIN + happened.at)
+        exchange.take()
+    report = exchange.report()
+    assert (report.outcome, report.usage_source) == (outcome, "reported")
+    assert report.usage == Usage(input_tokens=30, output_tokens=15)
+
+
+@pytest.mark.parametrize(("last", "outcome"), ENDINGS)
+def test_text_after_the_last_report_is_estimated_on_top_of_it(last: Happened, outcome: str) -> None:
+    exchange = Exchange(plan(profile=METERED), now=BEGIN)
+    for happened in (
+        *(turn.happened for turn in ANSWERED),
+        body(0.3, ROLE, metered("Hel", 7)),
+        body(0.4, metered("lo", 9)),
+        body(0.5, text("b" * 100)),
+        body(0.6, text("c" * 100)),
+        last,
+    ):
+        happened.tell(exchange, BEGIN + happened.at)
+        exchange.take()
+    report = exchange.report()
+    assert (report.outcome, report.usage_source) == (outcome, "estimated")
+    assert report.usage == Usage(input_tokens=30, output_tokens=9 + 50)
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "folded"])
+def test_of_a_whole_answer_the_last_report_holds_whatever_came_after_it(stream: bool) -> None:
+    exchange = Exchange(plan(profile=METERED, stream=stream, upstream_streams=True), now=BEGIN)
+    for happened in (
+        *(turn.happened for turn in ANSWERED),
+        body(0.3, ROLE, metered("Hel", 7), text("b" * 100)),
+        body(0.4, finish(), DONE),
+    ):
+        happened.tell(exchange, BEGIN + happened.at)
+    report = exchange.report()
+    assert (report.outcome, report.usage_source, report.usage.output_tokens) == ("complete", "reported", 7)
+
+
+@pytest.mark.parametrize(("after", "source", "made"), [("", "reported", 9), ("b" * 100, "estimated", 34)])
+def test_an_answer_that_is_folded_is_counted_likewise_when_its_client_leaves(
+    after: str, source: str, made: int
+) -> None:
+    exchange = Exchange(plan(profile=METERED, stream=False, upstream_streams=True), now=BEGIN)
+    for happened in (
+        *(turn.happened for turn in ANSWERED),
+        body(0.3, ROLE, metered("Hel", 7), metered("lo", 9), text(after)),
+        left(0.9),
+    ):
+        happened.tell(exchange, BEGIN + happened.at)
+    report = exchange.report()
+    assert (report.outcome, report.usage_source, report.usage.output_tokens) == ("cancelled", source, made)
 
 
 def test_a_single_delta_is_never_nothing() -> None:

@@ -34,6 +34,12 @@ def call(arguments: str, **more: Any) -> bytes:
 
 WORDS = ["It ", "is ", "", "a ", "fine ", "day, ", "好的", "，今天", "🌊 ", '\\n\\n"quoted" ', "data: [DONE]", "end."]
 SPOKEN = [text(words) for words in WORDS]
+
+
+def made(tokens: int) -> dict[str, int]:
+    return {"prompt_tokens": 3, "completion_tokens": tokens, "total_tokens": 3 + tokens}
+
+
 BARE = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": "m-1"}
 
 STREAMS: dict[str, list[bytes]] = {
@@ -70,6 +76,27 @@ STREAMS: dict[str, list[bytes]] = {
         finish(),
         DONE,
     ],
+    "usage last in every chunk, as it is made": [
+        *[chunk({"content": words}, usage=made(i)) for i, words in enumerate(WORDS)],
+        chunk({"content": ""}, finish="stop", usage=made(len(WORDS))),
+        usage(3, len(WORDS)),
+        DONE,
+    ],
+    "usage in every chunk, and of its own none": [
+        *[chunk({"content": words}, usage=made(i)) for i, words in enumerate(WORDS)],
+        chunk({"content": ""}, finish="stop", usage=made(len(WORDS))),
+        DONE,
+    ],
+    "usage that shrinks, stops and comes again": [
+        ROLE,
+        *[chunk({"content": "a"}, usage=made(i)) for i in (5, 3, 6)],
+        *SPOKEN,
+        chunk({"content": "a"}, usage={}),
+        usage(9, 90),
+        *[chunk({"content": "a"}, usage=made(i)) for i in (7, 95, 1)],
+        finish(),
+    ],
+    "usage last, broken off": [*[chunk({"content": words}, usage=made(i)) for i, words in enumerate(WORDS)], text("a")],
     "usage null on every chunk": [ROLE, *[chunk({"content": w}, usage=None) for w in WORDS], finish(), usage(), DONE],
     "content null and absent": [ROLE, chunk({"content": None}), chunk({}), *SPOKEN, chunk({"content": None}), DONE],
     "a refusal": [
@@ -148,6 +175,10 @@ PROFILES = {
     "every repair": COMPATIBLE,
     "no repairs": Profile(),
     "a role each time": Profile(repairs=CHAT_REPAIRS - {"role"}),
+    "usage in every chunk, or null": Profile(repairs=CHAT_REPAIRS, chunk_usage="chunk_include_usage"),
+    "usage in every chunk, or nothing": Profile(
+        repairs=CHAT_REPAIRS - {"role"}, chunk_usage="continuous_usage_stats", unasked_usage="absent"
+    ),
     "no comments out": Profile(repairs=CHAT_REPAIRS - {"framing"}),
 }
 
@@ -166,9 +197,10 @@ class Told:
             now = BEGIN + 1 + number * 0.5
             if exchange.settled:
                 break
-            if short and exchange.passes(data, now):
+            passed = exchange.passes(data, now) if short else None
+            if passed is not None:
                 self.passed += 1
-                exchange.queue(data)
+                exchange.queue(passed)
             else:
                 exchange.body_received(data, now)
             self._take(now)
@@ -205,15 +237,21 @@ class LongRelayer(ChatRelayer):
 
     __slots__ = ()
 
-    def pass_on(self, data: bytes) -> bool:
-        return False
+    def pass_on(self, data: bytes) -> bytes | None:
+        return None
 
 
 class LongChat(OpenAIChat):
     """Chat, every frame of which is opened."""
 
     def relayer(self, asked: Any, *, profile: Profile, raw: bool, provider: str) -> LongRelayer:
-        return LongRelayer(profile=profile, include_usage=asked.include_usage, raw=raw, provider=provider)
+        return LongRelayer(
+            profile=profile,
+            include_usage=asked.include_usage,
+            chunk_usage=asked.chunk_usage,
+            raw=raw,
+            provider=provider,
+        )
 
 
 def both(reads: list[bytes], **changes: Any) -> Told:
@@ -239,7 +277,14 @@ def plans() -> list[Any]:
         for name, profile in PROFILES.items()
         for asked in (True, False)
     ]
-    return [*found, pytest.param({"raw": True, "include_usage": True}, id="raw")]
+    metered = {"profile": PROFILES["usage in every chunk, or null"]}
+    every = {"stream_options": {"chunk_include_usage": True}}
+    return [
+        *found,
+        pytest.param({"raw": True, "include_usage": True}, id="raw"),
+        pytest.param({"raw": True, **metered}, id="raw, usage in every chunk withheld"),
+        pytest.param(metered | every, id="usage in every chunk passed on"),
+    ]
 
 
 @pytest.mark.parametrize("changes", plans())
@@ -294,6 +339,13 @@ def test_the_common_stream_takes_the_short_way() -> None:
 def test_so_do_the_known_providers_streams(provider: Any) -> None:
     told = both(STREAMS["plain text"], profile=provider.profile)
     assert told.passed == len(SPOKEN) - 1
+
+
+@pytest.mark.parametrize("profile", [name for name, profile in PROFILES.items() if profile.chunk_usage])
+def test_so_do_streams_with_usage_in_every_chunk(profile: str) -> None:
+    told = both(STREAMS["usage last in every chunk, as it is made"], profile=PROFILES[profile])
+    assert told.passed == len(WORDS) - 1
+    assert told.exchange.report().usage.output_tokens == len(WORDS)
 
 
 def test_reasoning_takes_the_short_way_too() -> None:

@@ -51,9 +51,23 @@ def plain_payload(data: bytes) -> bytes | None:
 
     That is what nearly every read of a stream brings, so a relay may ask this before it asks a decoder.
     """
-    if data.startswith(b"data: ") and data.find(b"\n") == len(data) - 2 and data[-1] == 0x0A and b"\r" not in data:
-        return data[6:-2]
-    return None
+    line, _, rest = data.partition(b"\n")
+    # Whether a number is in bytes is found out at once; whether bytes are, only after they have failed as a number.
+    if rest != b"\n" or line[:6] != b"data: " or 0x0D in line:
+        return None
+    return line[6:]
+
+
+def _plain_frames(data: bytes) -> list[Frame]:
+    """The frames of bytes that are plain frames and nothing else; of any others, none."""
+    if not data.endswith(b"\n\n") or 0x0D in data:
+        return []
+    frames = []
+    for block in data[:-2].split(b"\n\n"):
+        if block[:6] != b"data: " or 0x0A in block:
+            return []
+        frames.append(Frame(block + b"\n\n", block[6:], True))
+    return frames
 
 
 class SseDecoder:
@@ -88,11 +102,14 @@ class SseDecoder:
 
     def feed(self, data: bytes) -> list[Frame]:
         """Take in bytes, give out the frames that they complete."""
-        if self.between_frames and len(data) <= self.max_frame_bytes and (payload := plain_payload(data)) is not None:
-            # The common read never touches the buffer.
-            self._first = False
-            return [Frame(data, payload, True)]
         frames: list[Frame] = []
+        if self.between_frames and len(data) <= self.max_frame_bytes:
+            # The common read, of one frame or some, never touches the buffer.
+            payload = plain_payload(data)
+            frames = _plain_frames(data) if payload is None else [Frame(data, payload, True)]
+            if frames:
+                self._first = False
+                return frames
         if self._lf_only and (at := data.find(b"\r")) >= 0:
             # Up to there all line ends are LF, however the reads were cut.
             self._buffer += data[:at]
@@ -184,7 +201,7 @@ class SseDecoder:
     def _frame(self, raw: bytes) -> Frame:
         if raw.startswith(b"data: ") and raw.endswith(b"\n\n"):
             data = raw[6:-2]
-            if b"\n" not in data and b"\r" not in data:
+            if 0x0A not in data and 0x0D not in data:
                 self._first = False
                 return Frame(raw, data, True)
         return self._mixed_frame(raw)

@@ -28,6 +28,7 @@ from thalweg.canon.response import Response
 from thalweg.canon.usage import Usage, UsageSource, estimate_tokens
 from thalweg.dialects.base import Dialect, Relayer, StreamDecoder, UpstreamSide, Watch, WireRequest
 from thalweg.framing.sse import SseDecoder
+from thalweg.relay.budget import SMALL_BYTES, Share, no_room
 from thalweg.relay.taps import Outcome, Report
 from thalweg.upstream.base import ResponseHead
 
@@ -99,8 +100,10 @@ class Phase(Enum):
 class Exchange:
     """One client request and its one attempt at an upstream."""
 
-    def __init__(self, plan: Plan, *, now: float) -> None:
+    def __init__(self, plan: Plan, *, now: float, share: Share | None = None) -> None:
         self.plan = plan
+        self.share = share or Share()
+        """What it has of the bytes that may be held."""
         # For the client.
         self.head: tuple[int, Headers] | None = None
         """Status and headers to be sent, until the pump takes them."""
@@ -119,6 +122,8 @@ class Exchange:
         self.outcome: Outcome | None = None
         self.error: GatewayError | None = None
         self.upstream_status: int | None = None
+        self.status: int | None = None
+        """The HTTP status that the client was told."""
         # Times, all monotonic.
         self.started_at = now
         self.sent_at: float | None = None
@@ -132,8 +137,8 @@ class Exchange:
         self._out: list[bytes] = []
         self._held: list[bytes] = []
         self._held_bytes = 0
-        self._underway = False
-        """Whether bytes were taken that are not yet delivered."""
+        self._underway = 0
+        """Bytes that were taken and are not yet delivered."""
         self._content_underway = False
         """Whether what was last taken came with or after the first content."""
         self._linger_until = 0.0
@@ -142,7 +147,7 @@ class Exchange:
         self._kept_bytes = 0
         self._decoder = SseDecoder(max_frame_bytes=plan.bounds.frame_bytes)
         self._relayer: Relayer | None = None
-        self._pass_on: Callable[[bytes], bool] | None = None
+        self._pass_on: Callable[[bytes], bytes | None] | None = None
         self._stream: StreamDecoder | None = None
         self._fold: Fold | None = None
         # Functions, not bound methods: those would make a cycle, and every exchange work for the collector.
@@ -160,8 +165,8 @@ class Exchange:
         """The bytes that wait for the client, joined. They wait no more."""
         data = self.peek()
         self._out = []
+        self._underway, self._content_underway = self.pending_bytes, self.first_content_at is not None
         self.pending_bytes = 0
-        self._underway, self._content_underway = True, self.first_content_at is not None
         return data
 
     def passed_on(self, now: float) -> None:
@@ -173,11 +178,18 @@ class Exchange:
 
     def delivered(self, now: float) -> None:
         """The bytes just taken were handed to the client's socket."""
-        self.said_at, self._underway = now, False
+        self.said_at, self._underway = now, 0
         if self.first_delivered_at is None and self._content_underway:
             self.first_delivered_at = now
         if self.over:
             self.ended_at = now
+        if self.share.answer_bytes:
+            self._weigh(now)
+
+    @property
+    def held_bytes(self) -> int:
+        """What is held of the answer: gathered, kept, and not yet taken by the client."""
+        return self._decoder.held_bytes + self._held_bytes + self._kept_bytes + self.pending_bytes + self._underway
 
     @property
     def finished(self) -> bool:
@@ -214,18 +226,21 @@ class Exchange:
         self.heard_at = now
         self._body(self, data, now)
 
-    def passes(self, data: bytes, now: float) -> bool:
-        """The short way of the common chunk: whether it is one whole frame for the client, as it came.
+    def passes(self, data: bytes, now: float) -> bytes | None:
+        """The short way of the common chunk: the client's bytes, if this is one whole frame of those that need no look.
 
-        If so, it is the caller's to deliver or to `queue`; if not, nothing has happened yet.
+        If so, they are the caller's to deliver or to `queue`; if not, nothing has happened yet.
         """
         pass_on = self._pass_on
-        if pass_on is None or self.pending_bytes or not pass_on(data):
-            return False
-        gap = now - self.heard_at
-        self.longest_gap_s = max(self.longest_gap_s, gap)
-        self.heard_at = now
-        return True
+        if pass_on is None or self.pending_bytes:
+            return None
+        passed = pass_on(data)
+        if passed is not None:
+            gap = now - self.heard_at
+            if gap > self.longest_gap_s:  # noqa: PLR1730  # every chunk comes here, and most would call `max` for nothing
+                self.longest_gap_s = gap
+            self.heard_at = now
+        return passed
 
     def queue(self, data: bytes) -> None:
         """Put a frame in line that passed and could not be delivered at once."""
@@ -252,7 +267,11 @@ class Exchange:
         if self.client_gone:
             return
         self.client_gone = True
-        self.head, self._out, self.pending_bytes = None, [], 0
+        if self.head is not None:
+            self.head = self.status = None  # it was never sent
+        self._out, self.pending_bytes = [], 0
+        if self.share.answer_bytes:
+            self._weigh(now)
         if self.phase is Phase.ENDED:
             return
         if self.watch.finished and self._relayer is not None:
@@ -334,6 +353,8 @@ class Exchange:
             self._fail(UpstreamBroke(text, provider=self.plan.upstream.provider), now)
         elif self.phase is Phase.HOLDING and (watch.content_seen or self._held_bytes > MAX_HELD_BYTES):
             self._commit(now)
+        if self._decoder.held_bytes + self.pending_bytes > SMALL_BYTES or self.share.answer_bytes:
+            self._weigh(now)
         short = self.phase is Phase.SENDING and watch.content_seen and self._decoder.between_frames
         self._pass_on = relayer.pass_on if short else None
 
@@ -351,7 +372,7 @@ class Exchange:
     def _gather(self, data: bytes, now: float) -> None:
         assert self._stream is not None
         self._kept_bytes += len(data)
-        if not self._too_much(now):
+        if not self._too_much(now) and self._weigh(now):
             self._take_in(self._stream.feed(self._decoder.feed(data)), now)
 
     def _gather_ended(self, now: float) -> None:
@@ -371,7 +392,7 @@ class Exchange:
             elif isinstance(event, PartStarted) and event.kind == "tool_call":
                 watch.saw_text("")
             elif isinstance(event, UsageReported):
-                watch.usage, watch.raw_usage = event.usage, event.raw
+                watch.saw_usage(event.usage, event.raw)
         if self.first_content_at is None and watch.content_seen:
             self.first_content_at = now
         if events and isinstance(events[-1], ResponseEnded | ResponseFailed):
@@ -389,7 +410,8 @@ class Exchange:
     def _keep(self, data: bytes, now: float) -> None:
         self._kept.append(data)
         self._kept_bytes += len(data)
-        self._too_much(now)
+        if not self._too_much(now):
+            self._weigh(now)
 
     def _too_much(self, now: float) -> bool:
         most = self.plan.bounds.answer_bytes
@@ -402,6 +424,7 @@ class Exchange:
     def _whole_ended(self, now: float) -> None:
         body = b"".join(self._kept)
         self._kept.clear()
+        self._kept_bytes = 0
         if self.plan.asked.stream:
             self._whole_to_stream(body, now)
             return
@@ -502,21 +525,42 @@ class Exchange:
         self.phase, self.outcome, self.wish = Phase.ENDED, outcome, wish
         self.over = self.settled = True
         self._pass_on = None
+        if self._relayer is not None:
+            self._relayer.settle()
+        if self.held_bytes > self.pending_bytes:
+            self._let_go(now)
+
+    def _let_go(self, now: float) -> None:
+        """Hold no more than what the client is still to get, which may take its time."""
+        self._kept, self._kept_bytes, self._held, self._held_bytes = [], 0, [], 0
+        self._decoder, self._fold = SseDecoder(), None
+        if self.share.answer_bytes:
+            self._weigh(now)
+
+    def _weigh(self, now: float) -> bool:
+        """Ask for room for what is held; where there is none, the answer ends, and `False`."""
+        held = self.held_bytes
+        if self.share.hold_answer(held if held > SMALL_BYTES else 0) or self.phase is Phase.ENDED:
+            return True
+        self._fail(no_room(), now, outcome="gateway_error")
+        return False
 
     # Saying things.
 
     def _commit(self, now: float) -> None:
         """Open the gate: the head goes out, and with it what was held."""
         self.phase, self.said_at = Phase.SENDING, now
-        held, self._held = self._held, []
+        held, self._held, self._held_bytes = self._held, [], 0
         stream = ((b"content-type", self.plan.dialect.stream_content_type), *_STREAM_HEADERS)
         self.head = (200, stream + self.plan.headers + _passed(self._upstream_headers))
+        self.status = 200
         self._say(held)
 
     def _answer(self, status: int, headers: Headers, body: bytes) -> None:
         length = (b"content-length", b"%d" % len(body))
         passed = _passed(self._upstream_headers)
         self.head = (status, (*headers, length, *self.plan.headers, *passed))
+        self.status = status
         self.phase = Phase.SENDING
         self._say([body])
 
@@ -542,12 +586,13 @@ class Exchange:
     # The account.
 
     def report(self, closed_at: float | None = None) -> Report:
-        """What is to be said of this attempt, once it has ended; the upstream call was closed at `closed_at`."""
+        """What is to be said of this attempt, once it has ended; its connection was seen closed at `closed_at`."""
         assert self.outcome is not None and self.ended_at is not None
         usage, source = self._usage()
         first, sent = self.first_content_at, self.sent_at
         return Report(
             outcome=self.outcome,
+            status=self.status,
             usage=usage,
             usage_source=source,
             finish_reason=(self.watch.finishes[min(self.watch.finishes)] or None) if self.watch.finishes else None,
@@ -565,7 +610,7 @@ class Exchange:
     def _usage(self) -> tuple[Usage, UsageSource]:
         """What the upstream said, nothing where it was never asked, else a guess from what was read of it, if any."""
         if self.watch.usage is not None:
-            return self.watch.usage, "reported"
+            return self._reported(self.watch.usage)
         if self.sent_at is None:
             return Usage(input_tokens=0, output_tokens=0), "counted"
         if not self.watch.deltas:
@@ -573,6 +618,14 @@ class Exchange:
         made = estimate_tokens(self.watch.narrow_chars, self.watch.wide_chars)
         read = estimate_tokens(*self.plan.asked.prompt_chars())
         return Usage(input_tokens=read, output_tokens=max(made, 1)), "estimated"
+
+    def _reported(self, usage: Usage) -> tuple[Usage, UsageSource]:
+        """What the upstream said; of an answer that was cut off, with a guess for the text that came after that."""
+        rest = estimate_tokens(*self.watch.uncovered)
+        if self.outcome == "complete" or not rest:
+            return usage, "reported"
+        made = (usage.output_tokens or 0) + rest
+        return msgspec.structs.replace(usage, output_tokens=made), "estimated"
 
 
 _STREAM_HEADERS: Headers = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))

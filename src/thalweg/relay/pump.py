@@ -17,12 +17,15 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from thalweg.canon.errors import Cancelled, GatewayError, Internal, UpstreamError
+from thalweg.canon.scrub import blame
 from thalweg.relay.exchange import LINGER_S, Exchange, Headers, Wish
 from thalweg.relay.taps import Tap
 from thalweg.upstream.base import Call, Connector, ResponseHead, UpstreamRequest
 
 SLICE_BYTES = 64 * 1024
 """The most that is handed to the client's transport in one write."""
+CLOSING_S = 1.0
+"""How long an upstream's connection that was told to close is waited for. It takes one turn of the loop, or two."""
 
 _log = logging.getLogger("thalweg.relay")
 _now = time.monotonic
@@ -82,8 +85,10 @@ class Pump:
                     # So ASGI servers may say it; that the client left, which they also tell, may come later.
                     self.client_left()
                 if exchange.finished:
-                    return
+                    break
                 await self._woken()
+            if exchange.outcome == "cancelled":
+                await self.seen_closed()
         finally:
             self._close()
 
@@ -91,6 +96,18 @@ class Pump:
     def call(self) -> Call | None:
         """The upstream call, once it was started."""
         return self._call
+
+    async def seen_closed(self) -> float | None:
+        """When the upstream's connection was seen closed, on the monotonic clock. Waits for that, once it was told to.
+
+        `None` when there was no call, it is not over, or the connection is still there after `CLOSING_S`.
+        """
+        call = self._call
+        if call is not None and call.closed_at is not None and call.lost_at is None:
+            seen = asyncio.get_running_loop().create_future()
+            call.when_lost(lambda: None if seen.done() else seen.set_result(None))
+            await asyncio.wait([seen], timeout=CLOSING_S)
+        return None if call is None else call.lost_at
 
     # Told by others, on the loop's thread.
 
@@ -137,11 +154,12 @@ class Pump:
         """Some of the body came. This runs once for every chunk of every stream."""
         exchange, now = self.exchange, _now()
         try:
-            if exchange.passes(data, now):
-                if self._waiter is not None and self._client.write_now(data):
+            passed = exchange.passes(data, now)
+            if passed is not None:
+                if self._waiter is not None and self._client.write_now(passed):
                     exchange.said_at = now
                     return
-                exchange.queue(data)
+                exchange.queue(passed)
             else:
                 exchange.body_received(data, now)
             if exchange.wish is not None:
@@ -192,12 +210,12 @@ class Pump:
         exchange = self.exchange
         name = exchange.plan.stream_id
         if not isinstance(error, GatewayError):
-            _log.exception("stream %s failed", name)
+            _log.error("stream %s failed: %s", name, blame(error), extra={"stream_id": name})
             error = Internal(f"Something went wrong here. Look for {name} in the log.")
         try:
             exchange.shut_down(error, _now())
-        except Exception:  # noqa: BLE001  # it cannot even be said: the client's connection is cut
-            _log.exception("stream %s failed to say so", name)
+        except Exception as worse:  # noqa: BLE001  # it cannot even be said: the client's connection is cut
+            _log.error("stream %s failed to say so: %s", name, blame(worse), extra={"stream_id": name})
             exchange.give_up(_now())
         self._wake()
         self._obey()
@@ -269,9 +287,10 @@ class Pump:
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
-        report = self.exchange.report(None if self._call is None else self._call.closed_at)
+        report = self.exchange.report(None if self._call is None else self._call.lost_at)
+        name = self.exchange.plan.stream_id
         for tap in self._taps:
             try:
                 tap.ended(report)
-            except Exception:  # noqa: BLE001  # the others are told all the same
-                _log.exception("a tap of stream %s failed", self.exchange.plan.stream_id)
+            except Exception as error:  # noqa: BLE001  # the others are told all the same
+                _log.error("a tap of stream %s failed: %s", name, blame(error), extra={"stream_id": name})

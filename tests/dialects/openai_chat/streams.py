@@ -175,11 +175,12 @@ def relay(
     include_usage: bool = True,
     raw: bool = False,
     provider: str = "acme",
+    **options: bool,
 ) -> Relayed:
-    """Pass a body through a relayer."""
+    """Pass a body through a relayer. `options` go into the request's `stream_options`."""
     asked: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "?"}], "stream": True}
-    if include_usage:
-        asked["stream_options"] = {"include_usage": True}
+    if include_usage or options:
+        asked["stream_options"] = {"include_usage": include_usage} | options
     relayer = CHAT.relayer(CHAT.read_request(json.dumps(asked).encode()), profile=profile, raw=raw, provider=provider)
     sse, out = SseDecoder(), []
     for piece in [pieces] if isinstance(pieces, bytes) else pieces:

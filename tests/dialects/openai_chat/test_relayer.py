@@ -35,6 +35,7 @@ from thalweg.profiles.providers import CHAT_REPAIRS, COMPATIBLE
 
 OPENING = chunk({"role": "assistant", "content": ""})
 COUNTS = {"prompt_tokens": 3, "completion_tokens": 5}
+MORE = {"prompt_tokens": 3, "completion_tokens": 6}
 
 
 def without(value: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -361,6 +362,214 @@ def test_usage_of_null_stays_where_it_is() -> None:
         assert relay(body, include_usage=include_usage).body == body
 
 
+# Usage in every chunk.
+
+ARK = Profile(repairs=CHAT_REPAIRS - {"role"}, chunk_usage="chunk_include_usage", unasked_usage="null")
+VLLM = Profile(repairs=CHAT_REPAIRS, chunk_usage="continuous_usage_stats", unasked_usage="absent")
+TRICKY = ["a", "你好", '","usage":{"prompt_tokens":1,"completion_tokens":99}}', "usage", "\\", "", "end."]
+
+
+def arks(number: int | None, delta: dict[str, Any], *, finish: str | None = None) -> dict[str, Any]:
+    """A chunk as Ark writes it: usage last, the role each time, no finish reason before the end."""
+    choice = {"delta": delta | {"role": "assistant"}, "finish_reason": finish, "index": 0}
+    head = {"created": 1765713048, "id": "0217", "model": "doubao", "service_tier": "default"}
+    if finish is None:
+        del choice["finish_reason"]
+    usage = (
+        None
+        if number is None
+        else {
+            "completion_tokens": number,
+            "prompt_tokens": 97,
+            "total_tokens": 97 + number,
+            "prompt_tokens_details": {"cached_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": 0},
+        }
+    )
+    return {"choices": [choice], **head, "object": "chat.completion.chunk", "usage": usage}
+
+
+def vllms(number: int | None, delta: dict[str, Any], *, finish: str | None = None) -> dict[str, Any]:
+    """A chunk as vLLM writes it: usage last, or, with the role, before fields that are set to nothing."""
+    value = chunk(delta, finish=finish)
+    if number is not None:
+        value["usage"] = {"prompt_tokens": 97, "total_tokens": 97 + number, "completion_tokens": number}
+    return value | ({"prompt_token_ids": None} if "role" in delta else {})
+
+
+def told(write: Any, *, every: bool, call_too: bool = True) -> bytes:
+    """A stream of text, a call and its end, with usage in every chunk or in none; then usage alone."""
+    deltas: list[dict[str, Any]] = [{"role": "assistant", "content": ""}]
+    deltas += [{"content": word} for word in TRICKY]
+    deltas += [{"content": "", "reasoning_content": "hm"}]
+    if call_too:
+        deltas += [{"content": "", **call(0, id="c1", type="function", name="f", arguments="")}]
+        deltas += [{"content": "", **call(0, arguments='{"usage":{}}')}]
+    values = [write(i if every else None, delta) for i, delta in enumerate(deltas)]
+    last = write(len(deltas) if every else None, {"content": ""}, finish="stop")
+    alone = write(len(deltas), {}, finish="stop") | {"choices": []}
+    return stream(*values, last, alone)
+
+
+WRITERS = {"ark": (ARK, arks), "vllm": (VLLM, vllms)}
+LINES: dict[str, tuple[bytes, bytes]] = {
+    "plain frames": (b"", b""),
+    "CRLF": (b"\n", b"\r\n"),
+    "CR": (b"\n", b"\r"),
+    "no space": (b"data: ", b"data:"),
+    "other fields beside": (b"data: ", b": hi\nevent: message\nid: 1\ndata: "),
+    "comments between": (b"data: ", b": hi\n\ndata: "),
+}
+
+
+@pytest.mark.parametrize("lines", LINES)
+@pytest.mark.parametrize("raw", [False, True], ids=["mended", "raw"])
+@pytest.mark.parametrize("include_usage", [False, True], ids=["nothing asked", "usage asked"])
+@pytest.mark.parametrize("provider", WRITERS)
+def test_the_bytes_are_those_of_a_provider_that_was_not_asked_for_usage_in_every_chunk(
+    provider: str, include_usage: bool, raw: bool, lines: str
+) -> None:
+    """However the reads are cut, and with repairs or without: withholding is none."""
+    profile, write = WRITERS[provider]
+    asked, unasked = (told(write, every=every).replace(*LINES[lines]) for every in (True, False))
+    expected = relay(unasked, profile=profile, include_usage=include_usage, raw=raw)
+    assert b'"usage":{' not in expected.body or include_usage
+    for size in (len(asked), 700, 7, 1):
+        relayed = relay(cuts_of(asked, size), profile=profile, include_usage=include_usage, raw=raw)
+        assert relayed.body.splitlines() == expected.body.splitlines() or (raw and lines == "CRLF")
+        # The LF of a CRLF belongs to the next frame where a read ends between them, so that it outlives its own.
+        assert relayed.body.split() == expected.body.split()
+        assert relayed.watch.repaired == expected.watch.repaired
+        assert relayed.watch.usage == expected.watch.usage
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["mended", "raw"])
+@pytest.mark.parametrize("provider", WRITERS)
+def test_where_nothing_is_mended_they_are_the_provider_s_own(provider: str, raw: bool) -> None:
+    profile, write = WRITERS[provider]
+    every, unasked = (told(write, every=every, call_too=False) for every in (True, False))
+    alone = unasked.split(b"\n\n")[-3] + b"\n\n"
+    assert relay(every, profile=profile, raw=raw).body == unasked
+    assert relay(every, profile=profile, raw=raw, include_usage=False).body == unasked.replace(alone, b"")
+
+
+@pytest.mark.parametrize("option", ["chunk_include_usage", "continuous_usage_stats"])
+@pytest.mark.parametrize("provider", WRITERS)
+def test_a_client_that_asked_for_it_gets_it_in_every_chunk(provider: str, option: str) -> None:
+    profile, write = WRITERS[provider]
+    body = told(write, every=True)
+    for size in (len(body), 700, 1):
+        relayed = relay(cuts_of(body, size), profile=profile, **{option: True})
+        assert relayed.body == body
+        assert relayed.watch.repaired == {}
+    alone = body.split(b"\n\n")[-3] + b"\n\n"
+    assert relay(body, profile=profile, include_usage=False, **{option: True}).body == body.replace(alone, b"")
+
+
+@pytest.mark.parametrize("provider", WRITERS)
+def test_text_takes_the_short_way_with_usage_in_every_chunk_too(provider: str) -> None:
+    """Else it would be right, and dear."""
+    profile, write = WRITERS[provider]
+    for chunk_usage in (False, True):
+        relayer = ChatRelayer(profile=profile, include_usage=False, chunk_usage=chunk_usage, raw=False)
+        relayer.feed(SseDecoder().feed(frame(write(1, {"content": "a", "role": "assistant"}))))
+        for number, word in enumerate(TRICKY, 2):
+            data = frame(write(number, {"content": word}))
+            assert relayer.pass_on(data) == (data if chunk_usage else frame(write(None, {"content": word})))
+
+
+@pytest.mark.parametrize("provider", WRITERS)
+def test_a_stream_that_is_cut_has_the_counts_of_its_last_chunk(provider: str) -> None:
+    profile, write = WRITERS[provider]
+    frames = SseDecoder().feed(told(write, every=True))
+    for length in range(1, len(frames)):
+        relayer = ChatRelayer(profile=profile, include_usage=False, raw=False)
+        relayer.feed(frames[:length])
+        relayer.settle()
+        values = [json.loads(one.data or b"") for one in frames[:length]]
+        last = [value["usage"] for value in values if value["usage"]][-1:]
+        assert [relayer.watch.raw_usage] == (last or [None])
+        assert relayer.watch.uncovered == (0, 0)
+
+
+def test_text_after_the_last_report_is_not_covered_by_it() -> None:
+    relayer = ChatRelayer(profile=VLLM, include_usage=False, raw=False)
+    for number, word in ((1, "a"), (2, "b"), (None, "你好"), (None, "cde"), (3, "f"), (None, "gh"), (None, "天")):
+        relayer.feed(SseDecoder().feed(frame(vllms(number, {"content": word}))))
+    relayer.settle()
+    assert relayer.watch.raw_usage["completion_tokens"] == 3
+    assert relayer.watch.uncovered == (2, 1)
+
+
+@pytest.mark.parametrize("short", [True, False], ids=["the short way", "the long way"])
+def test_fewer_tokens_so_far_never_replace_more_but_usage_alone_replaces_all(short: bool) -> None:
+    kind = ChatRelayer if short else LongWay
+    relayer = kind(profile=VLLM, include_usage=False, raw=False)
+    for number in (1, 7, 8, 3, 8, 5):
+        relayer.feed(SseDecoder().feed(frame(vllms(number, {"content": "a"}))))
+    relayer.settle()
+    assert relayer.watch.raw_usage["completion_tokens"] == 8
+    relayer.feed(SseDecoder().feed(frame(usage_chunk(3, 6))))
+    assert relayer.watch.raw_usage == usage_chunk(3, 6)["usage"]
+    relayer.feed(SseDecoder().feed(frame(vllms(5, {"content": "a"}))))
+    relayer.settle()
+    assert relayer.watch.raw_usage == usage_chunk(3, 6)["usage"]
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["mended", "raw"])
+@pytest.mark.parametrize("done", [True, False], ids=["with the end mark", "without"])
+def test_a_usage_chunk_that_was_asked_for_and_does_not_come_is_made_of_the_last_report(raw: bool, done: bool) -> None:
+    values = [vllms(0, {"role": "assistant", "content": ""}), vllms(1, {"content": "a"})]
+    values += [vllms(2, {"content": ""}, finish="stop")]
+    relayed = relay(stream(*values, done=done), profile=VLLM, raw=raw)
+    alone = json.loads(relayed.body.split(b"\n\n")[3][6:])
+    assert (alone["choices"], alone["usage"]) == ([], values[-1]["usage"])
+    assert relayed.watch.repaired == ({} if raw else {"usage-chunk": 1})
+
+
+def test_usage_at_another_place_is_left_to_the_long_way() -> None:
+    value, usage = vllms(None, {"content": "b"}), {"usage": COUNTS}
+    begun = frame(vllms(1, {"content": "a", "role": "assistant"}))
+    for data, left in (
+        (frame(usage | value), frame(value)),
+        (frame({"id": "x"} | usage | value), frame({"id": "x"} | value)),
+        (frame(value | usage).replace(b'usage":{', b'usage": {'), frame(value)),
+        (frame(value | usage | {"x": 1}), frame(value | {"x": 1})),
+        (frame(value | usage | {"x": {"y": 1} | usage}), frame(value | {"x": {"y": 1} | usage})),
+    ):
+        relayer = ChatRelayer(profile=VLLM, include_usage=False, raw=False)
+        relayer.feed(SseDecoder().feed(begun))
+        assert relayer.pass_on(data) is None
+        assert relayer.feed(SseDecoder().feed(data)) == [left]
+
+
+def test_counts_that_are_no_counts_are_left_to_the_long_way() -> None:
+    begun = frame(vllms(1, {"content": "a", "role": "assistant"}))
+    for usage in (
+        {"prompt_tokens": 1, "completion_tokens": -2},
+        {"prompt_tokens": 1.5, "completion_tokens": 2},
+        {"prompt_tokens": 1},
+        {"completion_tokens": True, "prompt_tokens": 1},
+        {"prompt_tokens": None, "completion_tokens": None},
+        {"prompt_tokens": 1, "completion_tokens": 2, "usage": {"prompt_tokens": 1, "completion_tokens": 2}},
+        {},
+        [],
+        17,
+        "usage",
+        True,
+        1234,
+        None,
+    ):
+        data = frame(vllms(None, {"content": "b"}) | {"usage": usage})
+        outs = []
+        for kind in (ChatRelayer, LongWay):
+            relayer = kind(profile=VLLM, include_usage=False, raw=False)
+            out = relayer.feed(SseDecoder().feed(begun + data))
+            relayer.settle()
+            outs.append((out, words(relayer.watch)))
+        assert outs[0] == outs[1]
+
+
 # Ends and errors.
 
 
@@ -499,13 +708,19 @@ CHOICES = st.lists(
 )
 CHUNKS = some(
     id=st.sampled_from(["x", ""]), object=st.just("chat.completion.chunk"), created=st.integers(0, 1), model=st.just("m"),
-    choices=CHOICES, usage=st.sampled_from([None, COUNTS]), error=st.sampled_from([None, {}, {"message": "m"}]),
+    choices=CHOICES, usage=st.sampled_from([None, COUNTS, MORE]), error=st.sampled_from([None, {}, {"message": "m"}]),
 )  # fmt: skip
-COMMON = WORD.map(lambda word: chunk({"content": word}, id="x", created=1, model="m"))
+COMMON = st.builds(
+    lambda word, usage: chunk({"content": word}, id="x", created=1, model="m", **usage),
+    WORD,
+    st.sampled_from([{}, {}, {"usage": None}, {"usage": COUNTS}, {"usage": MORE}]),
+)
 BODIES = st.lists(st.one_of(CHUNKS, COMMON, COMMON), max_size=8)
 PROFILES = st.sampled_from(
     [
         COMPATIBLE,
+        ARK,
+        VLLM,
         Profile(repairs=CHAT_REPAIRS - {"role"}),
         Profile(),
         only("content"),
@@ -537,28 +752,30 @@ class LongWay(ChatRelayer):
 
     __slots__ = ()
 
-    def pass_on(self, data: bytes) -> bool:
-        return False
+    def pass_on(self, data: bytes) -> bytes | None:
+        return None
 
 
-@given(values=BODIES, done=st.booleans(), include_usage=st.booleans(), profile=PROFILES)
-def test_the_short_way_comes_to_the_same(values: list[Any], done: bool, include_usage: bool, profile: Profile) -> None:
+@given(values=BODIES, done=st.booleans(), asked=st.tuples(st.booleans(), st.booleans()), profile=PROFILES)
+def test_the_short_way_comes_to_the_same(
+    values: list[Any], done: bool, asked: tuple[bool, bool], profile: Profile
+) -> None:
     outs = []
     for kind in (ChatRelayer, LongWay):
-        relayer = kind(profile=profile, include_usage=include_usage, raw=False, provider="acme")
+        relayer = kind(profile=profile, include_usage=asked[0], chunk_usage=asked[1], raw=False, provider="acme")
         out = relayer.feed(SseDecoder().feed(stream(*values, done=done)))
         outs.append((out + relayer.end(), words(relayer.watch)))
     assert outs[0] == outs[1]
 
 
-@given(values=BODIES, done=st.booleans(), raw=st.booleans(), include_usage=st.booleans())
+@given(values=BODIES, done=st.booleans(), raw=st.booleans(), include_usage=st.booleans(), profile=PROFILES)
 def test_any_chunks_are_relayed_and_decoded_alike(
-    values: list[Any], done: bool, raw: bool, include_usage: bool
+    values: list[Any], done: bool, raw: bool, include_usage: bool, profile: Profile
 ) -> None:
     body = stream(*values, done=done)
-    relayed = relay(body, raw=raw, include_usage=include_usage)
+    relayed = relay(body, raw=raw, include_usage=include_usage, profile=profile)
     check_watch(relayed.watch, decode(body))
-    if raw and include_usage and relayed.watch.error is None:
+    if raw and include_usage and profile.chunk_usage is None and relayed.watch.error is None:
         assert relayed.body == body
 
 
@@ -584,7 +801,7 @@ def read_strictly_but_roles(body: bytes) -> Any:
                     choice["finish_reason"] = None
                 for piece in choice["delta"].get("tool_calls") or ():
                     clean_piece(piece)
-            if value.get("choices") and value.get("usage") not in (None, COUNTS):
+            if value.get("choices") and value.get("usage") not in (None, COUNTS, MORE):
                 value.pop("usage")
             if value.get("error") is not None:
                 value.pop("error")

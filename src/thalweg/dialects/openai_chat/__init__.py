@@ -38,8 +38,14 @@ class OpenAIChat:
 
     def relayer(self, asked: WireRequest, *, profile: Profile, raw: bool, provider: str) -> ChatRelayer:
         """A relayer for a stream between two Chat sides."""
-        include_usage = isinstance(asked, ChatRequest) and asked.include_usage
-        return ChatRelayer(profile=profile, include_usage=include_usage, raw=raw, provider=provider)
+        chat = asked if isinstance(asked, ChatRequest) else None
+        return ChatRelayer(
+            profile=profile,
+            include_usage=chat is not None and chat.include_usage,
+            chunk_usage=chat is not None and chat.chunk_usage,
+            raw=raw,
+            provider=provider,
+        )
 
     def stream_decoder(self, *, profile: Profile, provider: str) -> ChatStreamDecoder:
         """A decoder for one upstream stream."""

@@ -2,64 +2,124 @@
 
 A frame is changed only by a repair row of the provider's profile, by withholding the usage that the client did not ask
 for, or because it holds an error, which is said in the one form that every client understands.
+
+Withholding is no repair, and `raw` does not switch it off: the gateway asks for usage on its own account, in every
+chunk where the provider can, so that an answer which is cut off has its exact count. The client gets the bytes that it
+would have got without that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 
 import msgspec
 
 from thalweg.canon.errors import GatewayError, UpstreamBroke
 from thalweg.dialects.base import Watch
+from thalweg.dialects.openai_chat.envelope import Envelope, find_envelope
 from thalweg.dialects.openai_chat.errors import error_in_stream
-from thalweg.dialects.openai_chat.repairs import MENDS, NULL, Draft, Memory, fill_empty_delta, is_sound
-from thalweg.dialects.openai_chat.stream import BadFrame, cut_short, finish_of, is_done, payloads, read
+from thalweg.dialects.openai_chat.repairs import MENDS, Draft, Memory, Mend, fill_empty_delta, is_sound
+from thalweg.dialects.openai_chat.stream import (
+    BadFrame,
+    UsageReports,
+    cut_short,
+    finish_of,
+    is_done,
+    payloads,
+    read,
+)
 from thalweg.dialects.openai_chat.tables import DONE_FRAME, is_usage, usage_to_canon
 from thalweg.dialects.openai_chat.wire import (
     Chunk,
     Delta,
+    MeteredTextChunk,
     TextChunk,
     TextDelta,
     TextDeltaWithRole,
+    read_counts,
+    read_metered_chunk,
+    read_metered_chunk_with_role,
+    read_report,
     read_text_chunk,
     read_text_chunk_with_role,
     reasoning_of,
     text_of,
 )
+from thalweg.dialects.openai_chat.withheld import LAST, LAST_INSTEAD, withhold_usage
 from thalweg.framing.sse import Frame, plain_payload
 from thalweg.profiles.base import Profile
 
-_ReadText = Callable[[bytes], TextChunk[TextDelta] | TextChunk[TextDeltaWithRole]]
+_TextChunk = (
+    TextChunk[TextDelta]
+    | TextChunk[TextDeltaWithRole]
+    | MeteredTextChunk[TextDelta]
+    | MeteredTextChunk[TextDeltaWithRole]
+)
+_READERS: dict[tuple[bool, bool], Callable[[bytes], _TextChunk]] = {
+    (False, False): read_text_chunk_with_role,
+    (False, True): read_text_chunk,
+    (True, False): read_metered_chunk_with_role,
+    (True, True): read_metered_chunk,
+}
+"""By whether every chunk may report usage, and whether a role may come but once."""
+_NULL_BYTES = len(b"null")
+_DATA_BYTES = len(b"data: ")
+_REPORT_AT = len(LAST) - 1
 
 
 class ChatRelayer:
     """One stream's relayer. Gives out whole frames; after an error or the end mark, nothing."""
 
     __slots__ = (
+        "_envelope",
         "_include_usage",
+        "_instead",
         "_memory",
         "_mends",
+        "_metered",
         "_over",
+        "_parsed",
         "_provider",
         "_raw",
         "_read_text",
         "_repairs",
+        "_reports",
+        "_riding",
         "_short",
+        "_unasked",
+        "_unread",
         "_usage_frame",
+        "_withholds",
         "watch",
     )
 
-    def __init__(self, *, profile: Profile, include_usage: bool, raw: bool, provider: str = "") -> None:
+    def __init__(
+        self, *, profile: Profile, include_usage: bool, raw: bool, provider: str = "", chunk_usage: bool = False
+    ) -> None:
+        """The client asked for `include_usage`, for `chunk_usage` (in every chunk), for both or for none."""
         self.watch = Watch()
         self._provider = provider
         self._include_usage = include_usage
         self._raw = raw
         self._repairs = frozenset[str]() if raw else profile.repairs
-        self._mends = tuple((row.name, row.mend) for row in MENDS if row.name in self._repairs and row.mend)
-        self._read_text: _ReadText = read_text_chunk if "role" in self._repairs else read_text_chunk_with_role
+        self._mends = _mends_of(self._repairs)
+        self._metered = profile.chunk_usage is not None
+        self._withholds = not chunk_usage and (not include_usage or self._metered or "usage-chunk" in self._repairs)
+        """Whether usage is taken out of chunks with choices."""
+        self._unasked = profile.unasked_usage
+        self._instead = LAST_INSTEAD[self._unasked] + b"\n\n"
+        self._read_text = _READERS[self._metered, "role" in self._repairs]
         self._short = False
+        self._envelope: Envelope | None = None
+        self._parsed = 0
+        """How many common chunks the parser has read."""
         self._memory = Memory()
+        self._reports = UsageReports()
+        self._riding: bytes | None = None
+        """The payload of the last chunk with choices whose usage counts, unless usage alone came after it."""
+        self._unread = False
+        """Whether that usage is not in the watch yet."""
         self._usage_frame: bytes | None = None
         self._over = False
 
@@ -69,8 +129,8 @@ class ChatRelayer:
         for frame in frames:
             if self._over:
                 break
-            if frame.plain and self.pass_on(frame.raw):
-                out.append(frame.raw)
+            if frame.plain and (passed := self.pass_on(frame.raw)) is not None:
+                out.append(passed)
                 continue
             try:
                 out += self._frame(frame)
@@ -87,7 +147,7 @@ class ChatRelayer:
         self._over, self._short = True, False
         if self.watch.finished:
             mark = self._finish()
-            return [] if self._raw else mark
+            return mark[:-1] if self._raw else mark
         self._fail(
             UpstreamBroke(
                 f"{self._provider or 'the upstream'} broke off before the answer was finished", provider=self._provider
@@ -95,27 +155,100 @@ class ChatRelayer:
         )
         return []
 
-    def pass_on(self, data: bytes) -> bool:
+    def settle(self) -> None:
+        """Nothing more comes: read the usage that the short way has put off."""
+        if not self._unread or self._riding is None:
+            return
+        self._unread = False
+        try:
+            raw = read_report(self._riding).usage
+        except (msgspec.MsgspecError, RecursionError):
+            # It is JSON, but what nobody had read of it may be no text, or lie deeper than can be read from here.
+            return
+        self.watch.usage, self.watch.raw_usage = usage_to_canon(raw), raw
+
+    def pass_on(self, data: bytes) -> bytes | None:
         """The short way of the common frame: text that goes on, in a chunk that needs no repair."""
+        if not self._short:
+            return None
+        envelope = self._envelope
+        if envelope is None:
+            return self._parse_on(data)
+        if self._metered:
+            return self._measure_on(envelope, data) or self._parse_on(data)
+        text = envelope.text_in(data)
+        if text is None:
+            return self._parse_on(data)
+        if text:
+            self.watch.saw_text(text)
+        return data
+
+    def _parse_on(self, data: bytes) -> bytes | None:
+        """The short way by the parser, which finds out what a common chunk is."""
         payload = plain_payload(data)
-        if payload is None or not self._short:
-            return False
+        if payload is None:
+            return None
         try:
             # The parser looks only into fields that it knows, but no byte of any field may break the client's decoder.
             if not payload.isascii():
                 payload.decode()
             chunk = self._read_text(payload)
+            at = payload.rfind(LAST) if self._metered else -1
+            # That these are counts is also what proves that the last member of the chunk begins there.
+            counts = None if at < 0 else read_counts(payload[at + _REPORT_AT : -1])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return False
+            return None
         if chunk.created != self._memory.created:
-            return False
+            return None
+        if counts is None and chunk.usage is not None and len(chunk.usage) != _NULL_BYTES:
+            return None
         delta = chunk.choices[0].delta
         if delta.content:
             self.watch.saw_text(delta.content)
         thought = delta.reasoning_content or delta.reasoning
         if thought:
             self.watch.saw_text(thought)
-        return True
+        end = None if counts is None else _DATA_BYTES + at
+        self._parsed += 1
+        if self._parsed > 1 and not self._parsed & (self._parsed - 1):
+            self._learn(data, chunk, end)
+        if counts is None:
+            return data
+        self._count(counts.completion_tokens, data)
+        return data[:end] + self._instead if self._withholds else data
+
+    def _learn(self, data: bytes, chunk: _TextChunk, end: int | None) -> None:
+        """Keep the envelope of a common chunk. Done for the second that was parsed, the fourth, the eighth and so on:
+        where no two chunks have the same it costs next to nothing, and where it changes it is soon known.
+        """
+        if text := _only_text(chunk):
+            read = self._read_text
+            found = find_envelope(data, text, lambda probed: _only_text(read(probed[_DATA_BYTES:-2])), end=end)
+            self._envelope = found or self._envelope
+
+    def _measure_on(self, envelope: Envelope, data: bytes) -> bytes | None:
+        """The short way of a frame in a known envelope, with its usage behind that."""
+        at = data.rfind(LAST)
+        head = data[:at] if at >= 0 else data
+        text = envelope.text_in(head)
+        if text is None:
+            return None
+        made = None if at < 0 else _made(data[at + _REPORT_AT :])
+        if made is None and at >= 0:
+            return None
+        if text:
+            self.watch.saw_text(text)
+        if made is None:
+            return data
+        self._count(made, data)
+        return head + self._instead if self._withholds else data
+
+    def _count(self, made: int, data: bytes) -> None:
+        """Take a frame's usage for the one that counts, having read no more of it than how much was made."""
+        if made >= self._reports.made:
+            self._reports.made = made
+            self._riding, self._unread = data[_DATA_BYTES:-2], True
+            self.watch.cover()
 
     def _frame(self, frame: Frame) -> list[bytes]:
         """Any frame but the common one."""
@@ -151,35 +284,48 @@ class ChatRelayer:
 
     def _finish(self) -> list[bytes]:
         self.watch.done = self.watch.complete = True
+        self.settle()
+        if self._riding is not None and self._withholds and self._include_usage:
+            self._usage_frame = self._own_usage_chunk(self._riding)
         held = [self._usage_frame] if self._usage_frame else []
         return [*held, DONE_FRAME]
 
     def _fail(self, error: GatewayError) -> None:
         self._over, self._short = True, False
+        self.settle()
         self.watch.complete = False
         self.watch.error = error
 
     def _chunk(self, frame: Frame, payload: bytes, chunk: Chunk, *, alone: bool) -> list[bytes]:
         if chunk.error:
-            self._observe(chunk)
+            self._observe(payload, chunk)
             self._fail(error_in_stream(chunk.error, provider=self._provider))
             return []
         self._remember(chunk)
-        self._observe(chunk)
+        self._observe(payload, chunk)
         self._short = self._memory.knows_answer and 0 in self.watch.choices
         if not chunk.choices:
             return self._without_choices(frame, payload, chunk)
+        came, payload = payload, self._withheld(payload, chunk)
         edited = self._mended(payload, chunk)
         if edited is not None:
             return [b"data: " + edited + b"\n\n"]
-        if frame.plain:
+        if not frame.plain and self._note("framing" if alone else "one-newline"):
+            return [b"data: " + payload + b"\n\n"]
+        if alone and payload is came:
             return [frame.raw]
-        if not alone:
-            self._note("one-newline")
-            return [b"data: " + payload + b"\n\n"]
-        if self._note("framing"):
-            return [b"data: " + payload + b"\n\n"]
-        return [frame.raw]
+        if alone and came in frame.raw:
+            return [frame.raw.replace(came, payload)]
+        return [b"data: " + payload + b"\n\n"]
+
+    def _withheld(self, payload: bytes, chunk: Chunk) -> bytes:
+        """The payload, and the chunk, without usage that does not belong there."""
+        if not self._withholds or not is_usage(chunk.usage):
+            return payload
+        if not self._metered and self._include_usage:
+            self._note("usage-chunk")
+        chunk.usage = None
+        return withhold_usage(payload, self._unasked)
 
     def _remember(self, chunk: Chunk) -> None:
         memory = self._memory
@@ -187,13 +333,11 @@ class ChatRelayer:
             memory.response_id = self.watch.response_id = chunk.id
         if memory.response_model is None and isinstance(chunk.model, str) and chunk.model:
             memory.response_model = self.watch.model = chunk.model
-        if not memory.created and isinstance(chunk.created, int):
+        if not memory.created and type(chunk.created) is int:
             memory.created = self.watch.created = chunk.created
 
-    def _observe(self, chunk: Chunk) -> None:
+    def _observe(self, payload: bytes, chunk: Chunk) -> None:
         watch = self.watch
-        if is_usage(chunk.usage):
-            watch.usage, watch.raw_usage = usage_to_canon(chunk.usage), chunk.usage
         for choice in chunk.choices or ():
             at = choice.index if isinstance(choice.index, int) else 0
             watch.choices.add(at)
@@ -202,6 +346,9 @@ class ChatRelayer:
             if reason := finish_of(choice):
                 watch.finishes[at] = reason
                 watch.content_seen = True
+        if usage := self._reports.read(chunk):
+            watch.saw_usage(usage, chunk.usage)
+            self._riding, self._unread = payload if chunk.choices else None, False
 
     def _without_choices(self, frame: Frame, payload: bytes, chunk: Chunk) -> list[bytes]:
         """A usage chunk, or one that says nothing a client could read."""
@@ -227,10 +374,9 @@ class ChatRelayer:
 
     def _mended(self, payload: bytes, chunk: Chunk) -> bytes | None:
         """The payload after every row that applies, or `None` where none changed it."""
-        withheld = bool(chunk.choices) and is_usage(chunk.usage)
-        if not withheld and (not self._mends or is_sound(chunk, self._memory)):
+        if not self._mends or is_sound(chunk, self._memory):
             return None
-        if not withheld and "content" in self._repairs:
+        if "content" in self._repairs:
             filled = fill_empty_delta(payload, chunk, self._memory)
             if filled is not None:
                 self._note("content")
@@ -239,19 +385,44 @@ class ChatRelayer:
         changed = [name for name, mend in self._mends if mend(draft, self._memory)]
         for name in changed:
             self._note(name)
-        if withheld and (not self._include_usage or self._own_usage_chunk(draft)):
-            draft.top["usage"] = NULL
-            changed.append("usage")
         return draft.payload() if changed else None
 
-    def _own_usage_chunk(self, draft: Draft) -> bool:
-        """Move usage that rides on a chunk with choices into a chunk of its own, for the end."""
-        if not self._note("usage-chunk"):
-            return False
-        alone = {name: value for name, value in draft.top.items() if name not in ("choices", "usage")}
-        alone |= {"choices": [], "usage": draft.top["usage"]}
-        self._usage_frame = b"data: " + msgspec.json.encode(alone) + b"\n\n"
-        return True
+    def _own_usage_chunk(self, payload: bytes) -> bytes | None:
+        """A chunk of usage alone, out of one that has it beside choices."""
+        if self._metered:
+            self._note("usage-chunk")
+        try:
+            draft = _draft(payload, Chunk())
+            top = {name: value for name, value in draft.top.items() if name not in ("choices", "usage")}
+            draft.top = top | {"choices": [], "usage": draft.top["usage"]}
+            alone = draft.payload()
+            return b"data: " + (self._mended(alone, read(alone)) or alone) + b"\n\n"
+        except BadFrame:
+            return None
+
+
+@lru_cache(maxsize=64)
+def _mends_of(repairs: frozenset[str]) -> tuple[tuple[str, Mend], ...]:
+    """The rows that edit a chunk, of those that are on; there are as many sets as there are profiles."""
+    return tuple((row.name, row.mend) for row in MENDS if row.name in repairs and row.mend)
+
+
+def _only_text(chunk: _TextChunk) -> str | None:
+    """The text of a chunk that has one, or that thought of it."""
+    delta = chunk.choices[0].delta
+    thought = delta.reasoning_content or delta.reasoning
+    return None if delta.content and thought else delta.content or thought
+
+
+def _made(rest: bytes) -> int | None:
+    """The tokens made, where the rest of a frame is a usage report, the chunk's end and the frame's, and no more."""
+    report, _, end = rest.partition(b"}\n")
+    if end != b"\n" or 0x0A in report or 0x0D in report or not report.isascii():
+        return None
+    try:
+        return read_counts(report).completion_tokens
+    except (msgspec.MsgspecError, RecursionError):
+        return None
 
 
 def _draft(payload: bytes, chunk: Chunk) -> Draft:

@@ -28,7 +28,6 @@ from thalweg.dialects.openai_chat.wire import (
 _object = msgspec.json.Decoder(dict[str, Raw]).decode
 _array = msgspec.json.Decoder(list[Raw]).decode
 _EMPTY = Raw(b'""')
-_NULL = Raw(b"null")
 Tree = dict[str, Any]
 """A JSON object opened one level: names to raw values, or to what a row put there."""
 
@@ -225,12 +224,16 @@ def _index(choice: ChunkChoice) -> int:
     return choice.index if isinstance(choice.index, int) else 0
 
 
+Mend = Callable[[Draft, Memory], bool]
+"""Edits a draft, and says whether it changed anything."""
+
+
 class Row:
-    """One repair: its name, why it is needed, and its mend, which says whether it changed anything."""
+    """One repair: its name, why it is needed, and its mend, where it is one that edits chunks."""
 
     __slots__ = ("mend", "name", "why")
 
-    def __init__(self, name: str, why: str, mend: Callable[[Draft, Memory], bool] | None = None) -> None:
+    def __init__(self, name: str, why: str, mend: Mend | None = None) -> None:
         self.name = name
         self.why = why
         self.mend = mend
@@ -298,4 +301,3 @@ ROWS: tuple[Row, ...] = (
 
 MENDS: tuple[Row, ...] = tuple(row for row in ROWS if row.mend is not None)
 """The rows that edit a chunk; the others are the relayer's own."""
-NULL = _NULL

@@ -28,6 +28,7 @@ from thalweg.canon.events import (
 from thalweg.canon.finish import FinishReason
 from thalweg.canon.parts import PartKind, Signature
 from thalweg.canon.request import Request
+from thalweg.canon.usage import Usage
 from thalweg.dialects.openai_chat.calls import CallBook, CallSlot, custom_of, made_up_id
 from thalweg.dialects.openai_chat.errors import encode_stream_error, error_in_stream
 from thalweg.dialects.openai_chat.tables import (
@@ -126,6 +127,30 @@ def finish_of(choice: ChunkChoice) -> str | None:
     return reason if isinstance(reason, str) and reason not in NOT_FINISHED else None
 
 
+class UsageReports:
+    """Which of a stream's usage reports counts. A report that rides on a chunk with choices is a count of what was made
+    so far: it takes the place of one before it, unless it is of fewer tokens. A chunk of usage alone is the provider's
+    word on the whole and takes the place of any. One per stream.
+    """
+
+    __slots__ = ("made",)
+
+    def __init__(self) -> None:
+        self.made = 0
+        """Output tokens of the report that counts."""
+
+    def read(self, chunk: Chunk) -> Usage | None:
+        """The chunk's report, if it has one and that counts."""
+        if not is_usage(chunk.usage):
+            return None
+        usage = usage_to_canon(chunk.usage)
+        made = usage.output_tokens or 0
+        if chunk.choices and made < self.made:
+            return None
+        self.made = made
+        return usage
+
+
 class _Part:
     """One part of a choice, open or waiting for the one before it to end."""
 
@@ -179,6 +204,7 @@ class ChatStreamDecoder:
         self._next_index = 0
         self._response_id: str | None = None
         self._model = ""
+        self._reports = UsageReports()
         self._over = False
 
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
@@ -248,8 +274,8 @@ class ChatStreamDecoder:
         self._start(chunk)
         for choice in chunk.choices or ():
             self._choice(choice)
-        if is_usage(chunk.usage):
-            self._events.append(UsageReported(usage=usage_to_canon(chunk.usage), raw=chunk.usage))
+        if usage := self._reports.read(chunk):
+            self._events.append(UsageReported(usage=usage, raw=chunk.usage))
         if chunk.error:
             self._fail(error_in_stream(chunk.error, provider=self._provider))
 

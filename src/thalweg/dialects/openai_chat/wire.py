@@ -6,7 +6,7 @@ somewhere it is. Reading a leaf therefore always asks for its type.
 
 from __future__ import annotations
 
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -108,7 +108,7 @@ class TextChoice(msgspec.Struct, Generic[D], gc=False):
     finish_reason: None = None
 
 
-class TextChunk(msgspec.Struct, Generic[D], gc=False):
+class AnyTextChunk(msgspec.Struct, Generic[D], gc=False):
     """The common chunk, which only adds text to the first choice and needs no repair.
 
     Whatever any other chunk has of more or less, the parser refuses, so that one call decides.
@@ -119,8 +119,32 @@ class TextChunk(msgspec.Struct, Generic[D], gc=False):
     created: int
     object: Literal["chat.completion.chunk"]
     choices: tuple[TextChoice[D]]
-    usage: None = None
     error: None = None
+
+
+class TextChunk(AnyTextChunk[D], Generic[D], gc=False):
+    """The common chunk where usage comes apart from text."""
+
+    usage: None = None
+
+
+class MeteredTextChunk(AnyTextChunk[D], Generic[D], gc=False):
+    """The same where every chunk may report usage. The report is not read, only seen; `null` is as long as none."""
+
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class Counts(msgspec.Struct, gc=False):
+    """The two numbers of a usage report that every provider says."""
+
+    prompt_tokens: Annotated[int, msgspec.Meta(ge=0)]
+    completion_tokens: Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Report(msgspec.Struct):
+    """A chunk, read for its usage alone."""
+
+    usage: Any = None
 
 
 class Choice(msgspec.Struct):
@@ -141,6 +165,10 @@ class Completion(Envelope, kw_only=True):
 
 read_text_chunk = msgspec.json.Decoder(TextChunk[TextDelta]).decode
 read_text_chunk_with_role = msgspec.json.Decoder(TextChunk[TextDeltaWithRole]).decode
+read_metered_chunk = msgspec.json.Decoder(MeteredTextChunk[TextDelta]).decode
+read_metered_chunk_with_role = msgspec.json.Decoder(MeteredTextChunk[TextDeltaWithRole]).decode
+read_counts = msgspec.json.Decoder(Counts).decode
+read_report = msgspec.json.Decoder(Report).decode
 read_chunk = msgspec.json.Decoder(Chunk).decode
 read_completion = msgspec.json.Decoder(Completion).decode
 read_any = msgspec.json.Decoder().decode
