@@ -16,6 +16,7 @@ import uvloop
 from thalweg.config import Limits, Settings, load
 from thalweg.ledger import MemoryLedger, SqliteLedger
 from thalweg.server.app import Gateway, make_connector, make_gateway, make_simulator
+from thalweg.server.log import Log
 from thalweg.server.serve import GatewayServer, listen, uvicorn_config
 
 PATIENCE_S = 10.0
@@ -40,8 +41,9 @@ class ThreadServer(GatewayServer):
 class Running:
     """A gateway under test. Made by `running`."""
 
-    def __init__(self, settings: Settings, *, on_disk: bool = False) -> None:
+    def __init__(self, settings: Settings, *, on_disk: bool = False, log: Log | None = None) -> None:
         self.settings = settings
+        self._log = log
         self.ledger: Any = MemoryLedger()
         self._on_disk = on_disk
         self.unhandled: list[dict[str, Any]] = []
@@ -92,7 +94,9 @@ class Running:
         listener = listen(self.settings)
         self.port = listener.getsockname()[1]
         connector, simulator = make_connector(self.settings), make_simulator()
-        self.gateway = make_gateway(self.settings, ledger=self.ledger, connector=connector, simulator=simulator)
+        self.gateway = make_gateway(
+            self.settings, ledger=self.ledger, connector=connector, simulator=simulator, log=self._log
+        )
         self.server = ThreadServer(uvicorn_config(self.gateway, self.settings), self.gateway)
         self._loop.call_soon(self._ready.set)
         await self.server.serve(sockets=[listener])
@@ -106,7 +110,7 @@ def settings_of(
     tmp_path: Path | str = "/nonexistent", *, key: str | None = KEY, limits: Limits | None = None, **env: str
 ) -> Settings:
     """Settings as the environment would give them; the limits can only be given in code."""
-    environment = {"THALWEG_HOME": str(tmp_path), "THALWEG_PORT": "0"} | env
+    environment = {"THALWEG_HOME": str(tmp_path), "THALWEG_PORT": "0", "THALWEG_FIND_ENGINES": "0"} | env
     if key:
         environment["THALWEG_API_KEY"] = key
     settings = load(environment)
@@ -116,9 +120,9 @@ def settings_of(
 
 
 @contextlib.contextmanager
-def running(settings: Settings, *, on_disk: bool = False) -> Iterator[Running]:
+def running(settings: Settings, *, on_disk: bool = False, log: Log | None = None) -> Iterator[Running]:
     """A gateway that listens. Whatever happened, no bug has shown and every entry is settled."""
-    gateway = Running(settings, on_disk=on_disk)
+    gateway = Running(settings, on_disk=on_disk, log=log)
     gateway.start()
     try:
         yield gateway

@@ -25,6 +25,8 @@ def environment(home: Path, **more: str) -> dict[str, str]:
         "HOME": str(home),
         "THALWEG_HOME": str(home),
         "NO_COLOR": "1",
+        "THALWEG_LANG": "en",
+        "THALWEG_FIND_ENGINES": "0",
         "COLUMNS": "80",
     }
     return kept | base | more
@@ -48,8 +50,8 @@ class Served:
         self._reader.start()
 
     def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
             self.printed.append(line)
             if found := re.search(r"listens on http://\S+:(\d+)", line):
                 self.port = int(found[1])
@@ -74,8 +76,8 @@ def served(home: Path, *arguments: str, **env: str) -> Iterator[Served]:
     process = subprocess.Popen(
         command,
         env=environment(home, **{"THALWEG_API_KEY": KEY} | env),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
     )
     server = Served(process)
@@ -86,5 +88,5 @@ def served(home: Path, *arguments: str, **env: str) -> Iterator[Served]:
         process.kill()
         process.wait()
         server._reader.join(PATIENCE_S)
-        assert process.stderr is not None
-        process.stderr.close()
+        assert process.stdout is not None
+        process.stdout.close()

@@ -33,7 +33,7 @@ ROUTES = [(each.method, each.path, each.access) for each in ENDPOINTS] + [
 
 
 def concrete(path: str) -> str:
-    return path.replace("{model:path}", "sim/text").replace("{stream_id}", "0" * 44)
+    return path.replace("{model:path}", "sim/text").replace("{stream_id}", "0" * 44).replace("{file:path}", "mark.svg")
 
 
 @pytest.mark.parametrize(("method", "path", "access"), ROUTES, ids=[f"{method} {path}" for method, path, _ in ROUTES])
@@ -50,7 +50,7 @@ def test_a_route_keeps_its_rule(keyed: Running, method: str, path: str, access: 
 
 def test_every_route_says_who_may_call_it() -> None:
     assert {access for _, _, access in ROUTES} == {"anyone", "caller"}
-    assert {path for _, path, access in ROUTES if access == "anyone"} == {"/livez", "/readyz"}
+    assert {path for _, path, access in ROUTES if access == "anyone"} == {"/livez", "/readyz", "/", "/web/{file:path}"}
 
 
 # Carriers

@@ -144,7 +144,7 @@ def test_after_a_kill_the_next_start_settles_what_was_open(tmp_path: Path) -> No
         server.process.kill()
         server.process.wait()
     with served(tmp_path) as server:
-        assert "1 requests of an earlier run were found open" in "".join(server.printed)
         server.stop()
         assert server.exit_code() == 0
+    assert "1 requests of an earlier run were found open" in "".join(server.printed)
     assert [entry.outcome for entry in entries(tmp_path)] == ["crashed"]

@@ -228,7 +228,7 @@ def test_an_answer_that_does_not_stream_can_be_cancelled_too(keyed: Running) -> 
     with Caller(keyed.port) as caller:
         caller.send(request(CHAT, chat("sim/slow")))
         keyed.until(lambda: len(keyed.gateway.house.live) == 1)
-        (stream_id,) = keyed.gateway.house.live._pumps
+        (stream_id,) = keyed.gateway.house.live.ids
         reply = cancel(keyed, stream_id)
         assert (reply.status, reply.json["tokens"], reply.json["source"]) == (200, None, "unknown")
         said = caller.reply()

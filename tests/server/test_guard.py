@@ -416,6 +416,19 @@ def test_a_client_that_has_sent_more_is_seen_to_go(keyed: Running, ahead: bytes,
     assert keyed.ledger.last_entries(1)[0].outcome == "cancelled"
 
 
+@pytest.mark.parametrize("size", [1000, 66_000, 200_000])
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_after_a_body_of_any_size_is_seen_to_go(keyed: Running, size: int, stream: bool) -> None:
+    """Of a large body the end may come while uvicorn holds the reading back."""
+    body = chat("sim/text?ttft=60", stream=stream, user="x" * size)
+    with Caller(keyed.port) as caller:
+        caller.send(request(CHAT, body))
+        keyed.until(lambda: len(keyed.gateway.house.live) == 1)
+    begun = time.monotonic()
+    keyed.until(lambda: len(keyed.gateway.house.live) == 0)
+    assert time.monotonic() - begun < 10 * RELEASED_WITHIN_S
+
+
 def test_a_flood_of_requests_sent_ahead_is_cut_off_in_order(keyed: Running) -> None:
     with Caller(keyed.port) as caller:
         caller.send(get("/livez") * 2000)

@@ -67,13 +67,13 @@ class Gateway:
     @property
     def log(self) -> str:
         """Everything it has said, over all its lives."""
-        return "".join(path.read_text() for path in sorted(self.home.glob("stderr.*")))
+        return "".join(path.read_text() for path in sorted(self.home.glob("said.*")))
 
     async def start(self) -> Self:
         """Start it and wait until it listens."""
         self.starts += 1
         self.home.mkdir(parents=True, exist_ok=True)
-        said = self.home / f"stderr.{self.starts:04}"
+        said = self.home / f"said.{self.starts:04}"
         self._process = self._spawn(said)
         found: list[str] = []
 
@@ -91,7 +91,7 @@ class Gateway:
     def _spawn(self, said: Path) -> subprocess.Popen[bytes]:
         with said.open("wb") as log:
             return subprocess.Popen(
-                [sys.executable, *self._command], cwd=ROOT, env=clean_environment(self._env), stderr=log
+                [sys.executable, *self._command], cwd=ROOT, env=clean_environment(self._env), stdout=log, stderr=log
             )
 
     async def stop(self) -> int:
@@ -140,7 +140,7 @@ class Gateway:
         """Nothing unforeseen was logged."""
         log = self.log
         assert "Traceback" not in log, log[-4000:]
-        assert " ERROR " not in log and not log.startswith("ERROR"), log[-4000:]
+        assert '"level":"error"' not in log, log[-4000:]
         assert "canary" not in log and KEY not in log
 
 

@@ -122,11 +122,17 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Store(Protocol):
-    """What the gateway asks of a ledger. One event loop uses a store; only `settle` and `unsettled` need no await."""
+    """What the gateway asks of a ledger. One event loop uses a store; only `settle` and the properties need no
+    await.
+    """
 
     @property
     def unsettled(self) -> int:
         """How many attempts opened here are not settled on disk yet: live ones, and settlements on their way."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether reservations are taken, as far as is known without trying."""
 
     async def open(self, reservation: Reservation) -> None:
         """Reserve. When it returns, the posting outlives `kill -9` and power loss.

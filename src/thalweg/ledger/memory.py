@@ -40,6 +40,11 @@ class MemoryLedger:
         """How many attempts opened here are not settled yet."""
         return len(self._open)
 
+    @property
+    def writable(self) -> bool:
+        """Whether it is open."""
+        return not self._closed
+
     async def open(self, reservation: Reservation) -> None:
         """Reserve. See `Store.open`."""
         key = _key(reservation)

@@ -17,6 +17,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of an attempt once it is over. Times are milliseconds on the monotonic clock."""
 
     outcome: Outcome
+    status: int | None = None
+    """The HTTP status that the client was told; `None` when it left before."""
     usage: Usage
     usage_source: UsageSource
     finish_reason: str | None
@@ -32,7 +34,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     longest_gap_ms: float
     """The longest wait between two reads from the upstream."""
     upstream_closed_ms: float | None
-    """From the client's going, or a cancelling, to the upstream call being closed; `None` where neither was."""
+    """From the client's going, or a cancelling, to the upstream's connection being seen closed; `None` where neither
+    was. A connection that was still being opened, and the simulator in this process, count as closed when told to."""
     repaired: dict[str, int]
     """How many frames each repair row changed."""
 

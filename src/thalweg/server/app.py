@@ -7,6 +7,7 @@ route says in the table below who may call it; there is no way to add one that d
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import Literal
 
@@ -14,16 +15,24 @@ import msgspec
 from starlette.routing import Route, Router
 
 from thalweg.canon.errors import GatewayError, Internal, MethodNotAllowed, NotFound
+from thalweg.canon.scrub import blame
 from thalweg.config import Settings
 from thalweg.dialects.registry import DIALECTS
 from thalweg.ledger.entry import Store
+from thalweg.relay.budget import Budget
 from thalweg.server.auth import Doorkeeper
 from thalweg.server.endpoints.generate import Generation, request_ids
 from thalweg.server.endpoints.health import Readyz, livez
-from thalweg.server.endpoints.models import ModelList, OneModel
+from thalweg.server.endpoints.metrics import MetricsPage
+from thalweg.server.endpoints.models import ModelList, OneModel, ProviderList
+from thalweg.server.endpoints.pages import MOUNT, PAGES, Assets, page
 from thalweg.server.endpoints.streams import CancelStream
+from thalweg.server.engines import Engines
 from thalweg.server.house import House, new_stream_id
 from thalweg.server.live import LiveStreams
+from thalweg.server.log import Log, silent
+from thalweg.server.meter import note_other, note_refused
+from thalweg.server.metrics import Metrics
 from thalweg.server.models import Directory
 from thalweg.server.shapes import encode_error, is_gemini_call
 from thalweg.server.simulated import Play
@@ -36,8 +45,11 @@ from thalweg.upstream.proxy import ProxySettings
 _log = logging.getLogger("thalweg.server")
 
 CHAT_PATHS = tuple(f"{mount}/chat/completions" for mount in ("/v1", "/api/v3", "/compatible-mode/v1", "/openai/v1"))
-MODEL_MOUNTS = ("/v1", "/api/v3", "/compatible-mode/v1", "/openai/v1")
+MODEL_MOUNTS = ("/v1", "/api/v3", "/compatible-mode/v1", "/openai/v1", "/anthropic/v1", "/v1beta")
 
+_QUIET = "thalweg.quiet"
+"""Where a scope says that a good answer needs no line in the log: probes, pages, and those who read the metrics."""
+_LOOPBACK = ("localhost", "127.0.0.0/8", "::1")
 Access = Literal["anyone", "caller"]
 
 
@@ -57,9 +69,14 @@ def _livez(_: House) -> App:
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("/livez", "GET", "anyone", _livez),
     Endpoint("/readyz", "GET", "anyone", Readyz),
+    Endpoint("/metrics", "GET", "caller", MetricsPage),
     *(Endpoint(f"{mount}/models", "GET", "caller", ModelList) for mount in MODEL_MOUNTS),
     *(Endpoint(f"{mount}/models/{{model:path}}", "GET", "caller", OneModel) for mount in MODEL_MOUNTS),
+    Endpoint("/providers", "GET", "caller", ProviderList),
     Endpoint("/streams/{stream_id}", "DELETE", "caller", CancelStream),
+    # Pages hold no data: what they show they ask for with their caller's key.
+    *(Endpoint(path, "GET", "anyone", page(path)) for path in PAGES),
+    Endpoint(f"{MOUNT}{{file:path}}", "GET", "anyone", Assets),
 )
 """Every route but the generation endpoints, which check their caller themselves before they read the body."""
 
@@ -90,9 +107,14 @@ class Gateway:
             return
         await self._other(scope, receive, send)
 
+    def refused(self, error: GatewayError, path: str) -> None:
+        """The guard refused a request before it was one."""
+        note_refused(self.house, path, error)
+
     async def _other(self, scope: Scope, receive: Receive, send: Send) -> None:
-        name = new_stream_id()
-        send = _with_ids(send, request_ids(dict(scope["headers"]), name.encode()))
+        name, began = new_stream_id(), time.monotonic()
+        send = noted = _Noted(send, request_ids(dict(scope["headers"]), name.encode()))
+        refusal: GatewayError | None = None
         try:
             if scope["path"] in self._generation:
                 self.house.doorkeeper.identify(scope)
@@ -101,14 +123,19 @@ class Gateway:
                 await self._nothing_here(scope, receive, send)
             await self._router(scope, receive, send)
         except GatewayError as error:
-            await _refuse(scope, send, error)
-        except Exception:  # noqa: BLE001  # the edge of the request: a bug becomes an id, its text goes to the log alone
-            _log.exception("request %s failed", name)
-            await _refuse(scope, send, Internal(f"Something went wrong here. Look for {name} in the log."))
+            refusal = error
+        except Exception as error:  # noqa: BLE001  # the edge of the request: a bug becomes an id, its text goes nowhere
+            _log.error("request %s failed: %s", name, blame(error), extra={"stream_id": name})
+            refusal = Internal(f"Something went wrong here. Look for {name} in the log.")
+        if refusal is not None:
+            await _refuse(scope, send, refusal)
+        elif scope.get(_QUIET):
+            return
+        note_other(self.house, scope, ids=noted.ids, status=noted.status, error=refusal, began=began)
 
     async def _nothing_here(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A path that leads nowhere: 401 without a key, 404 with one."""
-        self.house.doorkeeper.identify(scope)
+        scope["thalweg.caller"] = self.house.doorkeeper.identify(scope)
         raise NotFound(f"There is no {scope['method']} {scope['path']} here.", code="not_found")
 
 
@@ -129,9 +156,11 @@ class _Guarded:
         if "GET" in self._apps:
             self._apps["HEAD"] = self._apps["GET"]
         self._checks = any(endpoint.access == "caller" for endpoint in endpoints)
+        self._is_quiet = not self._checks or path == "/metrics"
         self._doorkeeper = house.doorkeeper
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope[_QUIET] = self._is_quiet
         if self._checks:
             scope["thalweg.caller"] = self._doorkeeper.identify(scope)
         app = self._apps.get(scope["method"])
@@ -146,15 +175,19 @@ async def _refuse(scope: Scope, send: Send, error: GatewayError) -> None:
     await send_answer(send, said.status, said.headers + allow, said.body)
 
 
-def _with_ids(send: Send, ids: Headers) -> Send:
-    """A `send` that puts the request's ids on the answer."""
+class _Noted:
+    """A `send` that puts the request's ids on the answer, and keeps the status that it was given."""
 
-    async def named(message: Message) -> None:
+    def __init__(self, send: Send, ids: Headers) -> None:
+        self.ids = ids
+        self.status: int | None = None
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], *ids]
-        await send(message)
-
-    return named
+            self.status = message["status"]
+            message["headers"] = [*message["headers"], *self.ids]
+        await self._send(message)
 
 
 def _single_slashes(path: str) -> str:
@@ -164,8 +197,10 @@ def _single_slashes(path: str) -> str:
 
 
 def make_connector(settings: Settings) -> HttpConnector:
-    """The connector for real upstreams."""
+    """The connector for real upstreams. A proxy is for other machines: its loopback is not ours."""
     proxy = ProxySettings.from_mapping(settings.proxy_environment) if settings.proxy_environment else None
+    if proxy is not None:
+        proxy = msgspec.structs.replace(proxy, no_proxy=(*proxy.no_proxy, *_LOOPBACK))
     return HttpConnector(proxy=proxy, ca_file=settings.ca_file)
 
 
@@ -174,17 +209,33 @@ def make_simulator() -> Connector:
     return PlayedConnector(Play())
 
 
-def make_gateway(settings: Settings, *, ledger: Store, connector: Connector, simulator: Connector) -> Gateway:
-    """Put the gateway together."""
+def make_gateway(
+    settings: Settings, *, ledger: Store, connector: Connector, simulator: Connector, log: Log | None = None
+) -> Gateway:
+    """Put the gateway together. Without a `log`, requests leave no lines."""
+    engines = Engines(settings)
+    log, budget = log or silent(), Budget(settings.buffers.total_bytes)
+    live = LiveStreams(budget)
+    now: dict[str, Callable[[], float]] = {
+        "streams_open": lambda: len(live),
+        "buffer_bytes": lambda: budget.held_bytes,
+        "buffer_limit_bytes": lambda: budget.limit_bytes,
+        "ledger_unsettled": lambda: ledger.unsettled,
+        "log_dropped_total": log.dropped,
+    }
     return Gateway(
         House(
             settings=settings,
             dialects=DIALECTS,
             doorkeeper=Doorkeeper(settings),
-            directory=Directory(settings),
+            directory=Directory(settings, engines),
+            engines=engines,
             connector=connector,
             simulator=simulator,
             ledger=ledger,
-            live=LiveStreams(),
+            live=live,
+            budget=budget,
+            metrics=Metrics(now),
+            log=log,
         )
     )

@@ -25,6 +25,12 @@ from thalweg.server.shapes import encode_error
 GUARD = "thalweg.guard"
 """Where the protocol puts itself in a scope's extensions."""
 
+REFUSAL = "thalweg.refusal"
+"""Where a scope has the error with which the guard ended it, when its body was still being read."""
+
+Refused = Callable[[GatewayError, str], None]
+"""Hears of a request that was refused before anybody else knew of it, and of its path as far as that was read."""
+
 MOST_WAITING = 16
 """Requests that a client may send ahead of their answers. Each costs some 3 KB here and some 40 bytes there."""
 
@@ -99,9 +105,10 @@ _NOTHING, _HEAD, _BODY, _REFUSED = Reading
 
 
 class GuardedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with bounds. `limits` and the two clocks are put in by `guarded`."""
+    """uvicorn's protocol with bounds. `limits`, `refused` and the two clocks are put in by `guarded`."""
 
     limits: Limits
+    refused: Refused
     head_clock: Patience
     body_clock: Patience
 
@@ -130,6 +137,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._gone = gone
         if self.transport.is_closing():
             gone()
+        # A body of more than 64 KiB may have ended while uvicorn held it back: nobody would see the client go.
+        self.flow.resume_reading()
         return self._forget
 
     def _forget(self) -> None:
@@ -294,6 +303,10 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._stop_clocks()
         in_body, self._reading = self._reading is _BODY, _REFUSED
+        if in_body:
+            self.scope[REFUSAL] = error  # type: ignore[literal-required]  # ours, for ours
+        else:
+            self.refused(error, self._path)
         if not (in_body and self._withdraw(self.cycle)):
             self._last_words = self._words(error)
         self._idle_bytes = 0
@@ -313,12 +326,16 @@ class GuardedProtocol(HttpToolsProtocol):
         return cycle.response_started
 
     def _words(self, error: GatewayError) -> bytes:
-        path, _, query = bytes(getattr(self, "url", b"")).partition(b"?")
-        said = encode_error(path.decode("ascii", "replace"), error, headers=self.headers or (), query=query)
+        query = bytes(getattr(self, "url", b"")).partition(b"?")[2]
+        said = encode_error(self._path, error, headers=self.headers or (), query=query)
         head = b"HTTP/1.1 %d %s\r\n" % (said.status, _PHRASES.get(said.status, b"Error"))
         lines = [b"%s: %s\r\n" % header for header in said.headers]
         length = b"content-length: %d\r\nconnection: close\r\n\r\n" % len(said.body)
         return head + b"".join(lines) + length + said.body
+
+    @property
+    def _path(self) -> str:
+        return bytes(getattr(self, "url", b"")).partition(b"?")[0].decode("ascii", "replace")
 
     def _leave(self) -> None:
         """Say the last words and close. What is unread then would make the kernel reset the connection, and the client
@@ -378,10 +395,11 @@ class GuardedProtocol(HttpToolsProtocol):
         return False
 
 
-def guarded(limits: Limits) -> type[GuardedProtocol]:
+def guarded(limits: Limits, refused: Refused = lambda *_: None) -> type[GuardedProtocol]:
     """A protocol class with these limits, for one server."""
     clocks = {
         "head_clock": Patience(limits.header_timeout_s, "header"),
         "body_clock": Patience(limits.body_timeout_s, "body"),
     }
-    return type("BoundedProtocol", (GuardedProtocol,), {"limits": limits, **clocks})
+    own = {"limits": limits, "refused": staticmethod(refused)}
+    return type("BoundedProtocol", (GuardedProtocol,), own | clocks)

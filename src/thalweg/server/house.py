@@ -11,8 +11,12 @@ import msgspec
 from thalweg.config import Settings
 from thalweg.dialects.base import Dialect
 from thalweg.ledger.entry import Store
+from thalweg.relay.budget import Budget
 from thalweg.server.auth import Doorkeeper
+from thalweg.server.engines import Engines
 from thalweg.server.live import LiveStreams
+from thalweg.server.log import Log
+from thalweg.server.metrics import Metrics
 from thalweg.server.models import Directory
 from thalweg.upstream.base import Connector
 
@@ -24,10 +28,14 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     dialects: Mapping[str, Dialect]
     doorkeeper: Doorkeeper
     directory: Directory
+    engines: Engines
     connector: Connector
     simulator: Connector
     ledger: Store
     live: LiveStreams
+    budget: Budget
+    metrics: Metrics
+    log: Log
 
 
 class IdSource:

@@ -1,49 +1,72 @@
-"""The streams under way, by id. One sweep gives all of them the time."""
+"""The streams under way, by id. One sweep gives all of them the time, and adds up the bytes that they hold."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from typing import NamedTuple
 
 from thalweg.canon.errors import Cancelled, NotFound, Unavailable
+from thalweg.relay.budget import Budget
 from thalweg.relay.pump import Pump
 from thalweg.server.auth import Identity
+from thalweg.server.streaming import AsgiClient
 
 SWEEP_S = 0.25
+
+
+class _Live(NamedTuple):
+    """A stream under way."""
+
+    pump: Pump
+    owner: Identity
+    client: AsgiClient
+
+    def loose_bytes(self) -> int:
+        """What it holds and has not asked the budget for."""
+        exchange = self.pump.exchange
+        return max(exchange.held_bytes - exchange.share.answer_bytes, 0) + self.client.unsent_bytes
 
 
 class LiveStreams:
     """Every pump that runs, with its owner. Lives as long as the server."""
 
-    def __init__(self) -> None:
-        self._pumps: dict[str, tuple[Pump, Identity]] = {}
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._streams: dict[str, _Live] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._sweep: asyncio.Task[None] | None = None
         self.draining = False
 
     def __len__(self) -> int:
-        return len(self._pumps)
+        return len(self._streams)
 
-    def add(self, stream_id: str, pump: Pump, owner: Identity) -> None:
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The streams under way, the oldest first."""
+        return tuple(self._streams)
+
+    def add(self, stream_id: str, pump: Pump, owner: Identity, client: AsgiClient) -> None:
         """Enter a stream. The sweep runs as long as there is one."""
-        self._pumps[stream_id] = (pump, owner)
+        self._streams[stream_id] = _Live(pump, owner, client)
         self._idle.clear()
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().create_task(self._ticking())
 
     def remove(self, stream_id: str) -> None:
         """Take a stream off the list."""
-        self._pumps.pop(stream_id, None)
-        if not self._pumps:
+        self._streams.pop(stream_id, None)
+        if not self._streams:
             self._idle.set()
+            self._budget.surveyed_bytes = 0
 
     def find(self, stream_id: str, caller: Identity) -> Pump:
         """The caller's stream of that id. Raises `NotFound`, the same for another's as for none."""
-        pump, owner = self._pumps.get(stream_id, (None, None))
-        if pump is None or owner != caller:
+        live = self._streams.get(stream_id)
+        if live is None or live.owner != caller:
             raise NotFound("There is no such stream under way.", code="stream_not_found")
-        return pump
+        return live.pump
 
     def cancel(self, stream_id: str, caller: Identity) -> Pump:
         """Stop a stream and return its pump, over."""
@@ -58,7 +81,7 @@ class LiveStreams:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
         except TimeoutError:
-            left = [pump for pump, _ in self._pumps.values()]
+            left = [live.pump for live in self._streams.values()]
             for pump in left:
                 pump.shut_down(Unavailable("The gateway is shutting down."))
             return len(left)
@@ -74,10 +97,12 @@ class LiveStreams:
     async def _ticking(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_S)
-            if not self._pumps:
+            if not self._streams:
                 # The next stream starts the sweep again: an idle gateway has no timer.
                 self._sweep = None
                 return
-            now = time.monotonic()
-            for pump, _ in list(self._pumps.values()):
-                pump.tick(now)
+            now, loose_bytes = time.monotonic(), 0
+            for live in list(self._streams.values()):
+                live.pump.tick(now)
+                loose_bytes += live.loose_bytes()
+            self._budget.surveyed_bytes = loose_bytes

@@ -8,34 +8,57 @@ import gc
 import logging
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 
 import uvicorn
 
+from thalweg.canon.scrub import blame
 from thalweg.config import Settings
 from thalweg.ledger.lock import HomeLock
 from thalweg.ledger.store import SqliteLedger, sqlite_version_warning
 from thalweg.server.app import Gateway, make_connector, make_gateway, make_simulator
+from thalweg.server.engines import Engines, Found
 from thalweg.server.guard import guarded
+from thalweg.server.log import Log, loop_handler, opened, silent
 
 _log = logging.getLogger("thalweg.server")
 _SEND_BUFFER_BYTES = 256 * 1024
 """The kernel's share of a slow reader's backlog; left alone it grows to megabytes for each."""
+_TELL_EVERY_S = 1.0
+Draining = Callable[[int, float], None]
+"""Is told how many answers a shutdown waits for, and for how many seconds at most."""
 
 
 class GatewayServer(uvicorn.Server):
     """uvicorn with our own way out: a first signal drains, a second one ends at once, and the exit code is 0."""
 
-    def __init__(self, config: uvicorn.Config, gateway: Gateway) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        gateway: Gateway,
+        stop: asyncio.Event | None = None,
+        draining: Draining = lambda _count, _left_s: None,
+    ) -> None:
         super().__init__(config)
         self._gateway = gateway
+        self._draining = draining
+        self._stop = stop
+        """Takes the place of the signals, where those are another's."""
         self._drain: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Handle the signals on the loop, and do not raise them again afterwards as uvicorn does."""
         loop = asyncio.get_running_loop()
+        if self._stop is not None:
+            waiting = loop.create_task(self._until(self._stop))
+            try:
+                yield
+            finally:
+                waiting.cancel()
+            return
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.handle_exit, number, None)
         try:
@@ -55,16 +78,30 @@ class GatewayServer(uvicorn.Server):
             for task in self.server_state.tasks:
                 task.cancel()
 
+    async def _until(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self.handle_exit(signal.SIGTERM, None)
+
     async def _drained(self) -> None:
         """Wait for the streams, keep answering probes meanwhile, then let uvicorn close the listener."""
-        live = self._gateway.house.live
+        live, limit_s = self._gateway.house.live, self._gateway.house.settings.limits.drain_s
+        telling = asyncio.get_running_loop().create_task(self._tell_of_drain(limit_s))
         try:
-            cut = await live.drain(self._gateway.house.settings.limits.drain_s)
+            cut = await live.drain(limit_s)
         except asyncio.CancelledError:
             cut = await live.drain(0)
+        finally:
+            telling.cancel()
         if cut:
             _log.warning("%d streams were ended by the shutdown", cut)
         self.should_exit = True
+
+    async def _tell_of_drain(self, limit_s: float) -> None:
+        """Say each second what is still waited for."""
+        end = time.monotonic() + limit_s
+        while count := len(self._gateway.house.live):
+            self._draining(count, max(end - time.monotonic(), 0.0))
+            await asyncio.sleep(_TELL_EVERY_S)
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -87,7 +124,7 @@ def uvicorn_config(app: Gateway, settings: Settings) -> uvicorn.Config:
     """uvicorn as we need it: no access log, no proxy headers, nothing that we do ourselves."""
     return uvicorn.Config(
         app,
-        http=guarded(settings.limits),
+        http=guarded(settings.limits, app.refused),
         loop="uvloop",
         ws="none",
         lifespan="off",
@@ -102,6 +139,17 @@ def uvicorn_config(app: Gateway, settings: Settings) -> uvicorn.Config:
     )
 
 
+@contextlib.contextmanager
+def _log_of(settings: Settings, *, own_process: bool) -> Iterator[Log]:
+    """The server's log; silent where the process, and its standard output, are another's."""
+    if not own_process:
+        yield silent()
+        return
+    with opened(settings) as log:
+        asyncio.get_running_loop().set_exception_handler(loop_handler(log))
+        yield log
+
+
 def _settle_memory() -> None:
     """What was made at start lives for ever: keep the collector from looking at it, and let it look less often.
 
@@ -112,27 +160,59 @@ def _settle_memory() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-async def serve(settings: Settings, *, listening: Callable[[socket.socket], None]) -> None:
-    """Run until a signal. `listening` is told once requests are taken.
+def address_of(listener: socket.socket) -> str:
+    """The URL under which programs on this machine reach a listener."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # looked for, not bound to
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _tell_of_engines(engines: Engines, found: Callable[[Found], None]) -> None:
+    try:
+        found(await engines.look())
+    except Exception as error:  # noqa: BLE001  # the edge of a look that nobody asked for: it may not end the server
+        _log.error("looking for engines on this machine failed: %s", blame(error))
+
+
+async def serve(
+    settings: Settings,
+    *,
+    listening: Callable[[socket.socket], None],
+    found: Callable[[Found], None] = lambda _: None,
+    draining: Draining = lambda _count, _left_s: None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Run until a signal; with `stop`, until that, and signals are not touched. `listening` is told once requests are
+    taken, `found` a moment later of the engines that run on this machine, and `draining` of what the end waits for.
 
     Raises `HomeLocked` when another server uses the same home, `OSError` when the address is taken.
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with HomeLock(settings.home):
+    with _log_of(settings, own_process=stop is None) as log, HomeLock(settings.home) as lock:
         listener = listen(settings)
         if warning := sqlite_version_warning():
             _log.warning(warning)
+        for name in settings.ignored:
+            _log.warning("%s is no setting and is ignored", name)
         ledger = SqliteLedger(settings.home / "ledger.db")
         connector, simulator = make_connector(settings), make_simulator()
         try:
             crashed = await ledger.recover()
             if crashed:
                 _log.warning("%d requests of an earlier run were found open and settled as crashed", crashed)
-            gateway = make_gateway(settings, ledger=ledger, connector=connector, simulator=simulator)
-            server = GatewayServer(uvicorn_config(gateway, settings), gateway)
-            _settle_memory()
+            gateway = make_gateway(settings, ledger=ledger, connector=connector, simulator=simulator, log=log)
+            server = GatewayServer(uvicorn_config(gateway, settings), gateway, stop, draining)
+            if stop is None:  # else the process is another's
+                _settle_memory()
+            lock.announce(address_of(listener))
             asyncio.get_running_loop().call_soon(listening, listener)
-            await server.serve(sockets=[listener])
+            # Beside the serving: looking delays nothing, and is over long before it.
+            looking = asyncio.get_running_loop().create_task(_tell_of_engines(gateway.house.engines, found))
+            try:
+                # In this task, so that the signals are ours before `listening` is told.
+                await server.serve(sockets=[listener])
+            finally:
+                await looking
             await gateway.house.live.close()
         finally:
             await simulator.close()

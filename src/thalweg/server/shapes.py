@@ -68,12 +68,24 @@ _BEGINNINGS: tuple[tuple[str, Encode], ...] = (
     ("/v1beta/", _gemini),
     ("/v1alpha/", _gemini),
 )
+_ENDS = (
+    ("/chat/completions", "openai-chat"),
+    ("/responses", "openai-responses"),
+    ("/messages", "anthropic"),
+)
 _VERBS = (":generateContent", ":streamGenerateContent", ":countTokens", ":embedContent", ":batchEmbedContents")
 
 
 def is_gemini_call(path: str) -> bool:
     """Whether the path ends with one of Gemini's verbs. A colon alone says nothing: `llama3:8b` is a model's name."""
     return path.endswith(_VERBS)
+
+
+def dialect_of(path: str) -> str:
+    """The dialect whose generation requests come to this path; `none` for any other path."""
+    if is_gemini_call(path):
+        return "gemini"
+    return next((name for end, name in _ENDS if path.endswith(end)), "none")
 
 
 def encode_error(path: str, error: GatewayError, *, headers: Fields = (), query: bytes = b"") -> WireAnswer:

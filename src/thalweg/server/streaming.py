@@ -12,6 +12,7 @@ from collections.abc import Callable
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from thalweg.canon.errors import TooLarge
+from thalweg.relay.budget import Share, no_room
 from thalweg.relay.exchange import Headers
 from thalweg.server.guard import GUARD, GuardedProtocol
 from thalweg.server.wire import Receive, Scope, Send
@@ -50,6 +51,11 @@ class AsgiClient:
         """Send some of the body. The server's transport makes this wait while the client does not read."""
         await self._send({"type": "http.response.body", "body": data, "more_body": more})
 
+    @property
+    def unsent_bytes(self) -> int:
+        """How much the server's transport still holds; 0 on a server that does not say."""
+        return 0 if self._guard is None else self._guard.transport.get_write_buffer_size()
+
     def watch(self, receive: Receive, left: Callable[[], None]) -> Callable[[], object]:
         """Have `left` called as soon as the client leaves. Returns what ends the watch."""
         if self._guard is not None:
@@ -64,10 +70,10 @@ async def _until_gone(receive: Receive, left: Callable[[], None]) -> None:
     left()
 
 
-async def read_body(receive: Receive, *, most_bytes: int) -> bytes:
-    """The request's whole body. How long it may take is the guard's to say, in front of the server.
+async def read_body(receive: Receive, *, most_bytes: int, share: Share) -> bytes:
+    """The request's whole body, held in `share`. How long it may take is the guard's to say, in front of the server.
 
-    Raises `TooLarge` or `ClientGone`.
+    Raises `TooLarge`, `ClientGone`, or `Unavailable` where there is no room for it.
     """
     pieces: list[bytes] = []
     size = 0
@@ -79,5 +85,7 @@ async def read_body(receive: Receive, *, most_bytes: int) -> bytes:
         size += len(pieces[-1])
         if size > most_bytes:
             raise TooLarge(f"The request's body is larger than {most_bytes} bytes.")
+        if not share.hold_request(size):
+            raise no_room()
         if not message.get("more_body", False):
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -14,6 +14,9 @@ Send = Callable[[Message], Awaitable[None]]
 Headers = tuple[tuple[bytes, bytes], ...]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+HOP = b"x-thalweg-hop"
+"""The header of every request that a gateway sends: one that comes back with it went in a circle."""
+
 
 async def send_answer(send: Send, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
     """Send a whole answer; its content-length is added."""

@@ -6,6 +6,7 @@ so that a chunk costs no task, no future and no queue. The relay imports this mo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
@@ -73,7 +74,16 @@ class Call(Protocol):
     """One request under way."""
 
     closed_at: float | None
-    """`time.monotonic()` at which its connection was closed or given back; `None` while it is in use."""
+    """`time.monotonic()` at which its connection was told to close, or given back; `None` while it is in use."""
+
+    @property
+    def lost_at(self) -> float | None:
+        """`time.monotonic()` at which its connection was seen to be gone; the same as `closed_at` where there is none
+        to be seen. `None` while it is in use or still closing.
+        """
+
+    def when_lost(self, told: Callable[[], None]) -> None:
+        """Have `told` called once `lost_at` is set, which may be at once. For a call whose `closed_at` is set."""
 
     def abort(self) -> None:
         """Close the connection now, in whatever phase. No callback follows. May be called twice."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol, cast
 
 from thalweg.canon.errors import UpstreamBroke
@@ -66,6 +67,8 @@ class Connection(asyncio.BufferedProtocol):
         self.closed = False
         """Of no use any more; the transport may still be closing."""
         self.lost = False
+        self.on_lost: Callable[[], None] | None = None
+        """Called once the transport is gone, by whom the connection was aborted for."""
         self._buffers = buffer
         self._buffer = buffer.plain
         self._transport: asyncio.Transport | None = None
@@ -150,6 +153,9 @@ class Connection(asyncio.BufferedProtocol):
         finally:
             if self.owner is not None:
                 self.owner.lost(self)
+            on_lost, self.on_lost = self.on_lost, None
+            if on_lost is not None:
+                on_lost()
 
     def _settle(self, *, died: bool = False) -> None:
         reader, user = self._reader, self._user

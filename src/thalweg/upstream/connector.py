@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from thalweg.canon.errors import GatewayError, UpstreamBroke, UpstreamError
 from thalweg.upstream.base import Listener, Origin, ResponseHead, UpstreamRequest
@@ -138,9 +139,11 @@ class HttpCall:
         "_paused",
         "_quiet",
         "_reader",
+        "_told",
         "_wire",
         "body_received",
         "closed_at",
+        "lost_at",
         "request",
         "route",
     )
@@ -161,6 +164,8 @@ class HttpCall:
         self.body_received = listener.body_received
         """The listener's own: a piece of body takes no way round through the call."""
         self.closed_at: float | None = None
+        self.lost_at: float | None = None
+        self._told: tuple[Callable[[], None], ...] = ()
         self._quiet = False
         self._announced = False
         self._paused = False
@@ -180,11 +185,20 @@ class HttpCall:
         connection, connecting = self._connection, self._connecting
         self._finish()
         if connection is not None:
+            if not connection.lost:
+                self.lost_at, connection.on_lost = None, self._lost
             connection.abort()
         elif connecting is not None:
             connecting.cancel()
         else:
             self._connector.pool.withdraw(self)
+
+    def when_lost(self, told: Callable[[], None]) -> None:
+        """Have `told` called once the connection is seen to be gone."""
+        if self.lost_at is None:
+            self._told = (*self._told, told)
+        else:
+            told()
 
     def release(self) -> None:
         """Give the connection back as soon as it is whole, or close it."""
@@ -315,9 +329,15 @@ class HttpCall:
             self.abort()
             raise
 
+    def _lost(self) -> None:
+        self.lost_at = time.monotonic()
+        told, self._told = self._told, ()
+        for tell in told:
+            tell()
+
     def _finish(self) -> None:
         self._quiet = True
-        self.closed_at = time.monotonic()
+        self.closed_at = self.lost_at = time.monotonic()
         self._connection = self._connecting = self._reader = None
         # The listener holds the call: without this, every call would be work for the collector.
         self._listener, self.body_received = _NOBODY, _NOBODY.body_received

@@ -90,6 +90,15 @@ class ScriptedCall:
         """The steps that are not yet played."""
         return tuple(self._left)
 
+    @property
+    def lost_at(self) -> float | None:
+        """The same as `closed_at`: there is no connection."""
+        return self.closed_at
+
+    def when_lost(self, told: Callable[[], None]) -> None:
+        """Call `told`: a call that is over is never closing."""
+        told()
+
     def add(self, *steps: Step) -> None:
         """Write the script on."""
         self._left += steps

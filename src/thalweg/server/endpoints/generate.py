@@ -7,21 +7,24 @@ import time
 from typing import NamedTuple
 
 from thalweg.canon.errors import GatewayError, Internal, InvalidRequest, TooLarge, Unavailable, UnsupportedMedia
+from thalweg.canon.scrub import blame
+from thalweg.config import ProviderSettings
 from thalweg.dialects.base import Dialect, UpstreamSide, WireRequest
 from thalweg.ledger.entry import Reservation
 from thalweg.profiles.base import Profile
 from thalweg.profiles.providers import SIMULATOR
-from thalweg.relay.exchange import Exchange, Plan, Timing
+from thalweg.relay.budget import Share, no_room
+from thalweg.relay.exchange import Bounds, Exchange, Plan, Timing
 from thalweg.relay.pump import Pump
 from thalweg.server.auth import Identity
 from thalweg.server.house import House, new_stream_id, unix_ms
-from thalweg.server.meter import Meter
+from thalweg.server.meter import Meter, Observer
 from thalweg.server.models import Target
 from thalweg.server.streaming import AsgiClient, ClientGone, read_body
-from thalweg.server.wire import Headers, Receive, Scope, Send, send_answer
+from thalweg.server.trace import Trace
+from thalweg.server.wire import HOP, Headers, Receive, Scope, Send, send_answer
 from thalweg.upstream.base import Origin, UpstreamRequest
 
-HOP = b"x-thalweg-hop"
 _log = logging.getLogger("thalweg.server")
 _SIMULATED_ORIGIN = Origin("http", "simulator.invalid", 80)
 _MOST_ID_BYTES = 128
@@ -47,39 +50,61 @@ class Generation:
         self._timing = Timing(
             connect_s=waits.connect_s, first_byte_s=waits.first_byte_s, gap_s=waits.gap_s, whole_s=waits.whole_s
         )
+        buffers = house.settings.buffers
+        self._bounds = Bounds(frame_bytes=buffers.frame_bytes, answer_bytes=buffers.answer_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every error is said in the dialect."""
         stream_id = new_stream_id()
         fields: Fields = dict(scope["headers"])
         headers = _own_headers(fields, stream_id)
+        observer = Observer(self._house, scope, stream_id, headers, self._dialect.name)
+        share = Share(self._house.budget)
+        arrival = _Arrival(scope, fields, stream_id, headers, observer, share)
+        client = AsgiClient(scope, send)
         try:
-            caller = self._house.doorkeeper.identify(scope)
-            self._refuse_early(fields)
-            body = await read_body(receive, most_bytes=self._most_bytes)
-            client = AsgiClient(scope, send)
-            pump = await self._prepare(_Arrival(scope["path"], fields, stream_id, headers, caller), client, body)
+            pump = await self._taken(arrival, client, receive, send)
+            if pump is not None:
+                await self._run(pump, arrival, client, receive)
+        finally:
+            share.close()
+
+    async def _taken(self, arrival: _Arrival, client: AsgiClient, receive: Receive, send: Send) -> Pump | None:
+        """The pump for a request; `None` where it was refused, or its client has gone."""
+        observer, stream_id = arrival.observer, arrival.stream_id
+        try:
+            if b"traceparent" in arrival.fields:
+                observer.traced()
+            observer.caller = self._house.doorkeeper.identify(arrival.scope)
+            self._refuse_early(arrival.fields)
+            body = await read_body(receive, most_bytes=self._most_bytes, share=arrival.share)
+            return await self._prepare(arrival, observer.caller, client, body)
         except ClientGone:
-            return
+            observer.abandoned()
         except GatewayError as error:
-            await self._refuse(send, error, headers)
-            return
-        except Exception:  # noqa: BLE001  # the edge of the request: a bug becomes an id, its text is for the log alone
-            _log.exception("request %s failed", stream_id)
-            await self._refuse(send, Internal(f"Something went wrong here. Look for {stream_id} in the log."), headers)
-            return
-        live = self._house.live
-        live.add(stream_id, pump, caller)
+            observer.rejected(error, await self._refuse(send, error, arrival.headers))
+        except Exception as error:  # noqa: BLE001  # the edge of the request: a bug becomes an id, its text goes nowhere
+            _log.error("request %s failed: %s", stream_id, blame(error), extra={"stream_id": stream_id})
+            bug = Internal(f"Something went wrong here. Look for {stream_id} in the log.")
+            observer.rejected(bug, await self._refuse(send, bug, arrival.headers))
+        return None
+
+    async def _run(self, pump: Pump, arrival: _Arrival, client: AsgiClient, receive: Receive) -> None:
+        live, caller = self._house.live, arrival.observer.caller
+        assert caller is not None
+        live.add(arrival.stream_id, pump, caller, client)
         end_watch = client.watch(receive, pump.client_left)
         try:
             await pump.run()
         finally:
             end_watch()
-            live.remove(stream_id)
+            live.remove(arrival.stream_id)
 
     def _refuse_early(self, fields: Fields) -> None:
         """What can be refused before the body is read."""
         self._refuse_when_draining()
+        if self._house.budget.spent:
+            raise no_room()
         if HOP in fields:
             raise LoopFound("The request has come back to this gateway: an upstream's address leads here.")
         if fields.get(b"content-encoding", b"identity") != b"identity":
@@ -94,13 +119,14 @@ class Generation:
             error.retry_after_s = 1
             raise error
 
-    async def _prepare(self, arrival: _Arrival, client: AsgiClient, body: bytes) -> Pump:
+    async def _prepare(self, arrival: _Arrival, caller: Identity, client: AsgiClient, body: bytes) -> Pump:
         """Decide, reserve, and make the pump."""
         house, started = self._house, time.monotonic()
         self._refuse_when_draining()  # once more: a body may take its time
         asked = self._dialect.read_request(body)
-        target = house.directory.resolve(asked, arrival.path)
-        route = _Route(target)
+        arrival.observer.model = asked.model
+        target = house.directory.resolve(asked, arrival.scope["path"])
+        route = _Route(target, asked)
         stream = asked.stream or route.profile.stream_only
         plan = Plan(
             stream_id=arrival.stream_id,
@@ -112,25 +138,31 @@ class Generation:
             created=int(time.time()),
             headers=arrival.headers + route.headers,
             timing=self._timing,
+            bounds=self._bounds,
         )
-        request = route.request(self._dialect, asked, stream=stream, connect_timeout_s=self._timing.connect_s)
-        await house.ledger.open(self._reservation(arrival, asked, route))
+        request = route.request(
+            self._dialect, asked, stream=stream, trace=arrival.observer.trace, connect_timeout_s=self._timing.connect_s
+        )
+        if not arrival.share.hold_request(len(body) + len(request.body)):
+            raise no_room()
+        arrival.observer.reservation = reservation = self._reservation(arrival, caller, asked, route)
+        await house.ledger.open(reservation)
         return Pump(
-            Exchange(plan, now=started),
+            Exchange(plan, now=started, share=arrival.share),
             connector=house.simulator if target.provider is None else house.connector,
             request=request,
             client=client,
-            taps=(Meter(house.ledger, arrival.stream_id, 1),),
+            taps=(Meter(house.ledger, arrival.stream_id, 1), arrival.observer),
         )
 
-    def _reservation(self, arrival: _Arrival, asked: WireRequest, route: _Route) -> Reservation:
+    def _reservation(self, arrival: _Arrival, caller: Identity, asked: WireRequest, route: _Route) -> Reservation:
         return Reservation(
             request_id=arrival.stream_id,
             attempt=1,
             at_ms=unix_ms(),
-            key_id=arrival.caller.key_id,
+            key_id=caller.key_id,
             dialect=self._dialect.name,
-            endpoint=arrival.path,
+            endpoint=arrival.scope["path"],
             provider=route.name,
             model=asked.model,
             upstream_model=route.model,
@@ -138,35 +170,40 @@ class Generation:
             simulated=route.simulated,
         )
 
-    async def _refuse(self, send: Send, error: GatewayError, headers: Headers) -> None:
+    async def _refuse(self, send: Send, error: GatewayError, headers: Headers) -> int:
+        """Say the error; the status that it was said with."""
         said = self._dialect.encode_error(error)
         await send_answer(send, said.status, said.headers + headers, said.body)
+        return said.status
 
 
 class _Arrival(NamedTuple):
     """A request as it came in, before anything is known of its body."""
 
-    path: str
+    scope: Scope
     fields: Fields
     stream_id: str
     headers: Headers
     """Headers of ours for its answer."""
-    caller: Identity
+    observer: Observer
+    share: Share
 
 
 class _Route:
     """One target, as the rest of the request needs it."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, asked: WireRequest) -> None:
         row = target.provider.row if target.provider else SIMULATOR
         self._target = target
         self.name = row.name
-        self.key_name = row.key_variable
-        self.profile: Profile = row.profile
+        self.key_name = _key_name(target.provider)
+        self.profile: Profile = row.profile_of(target.upstream_model)
         self.model = target.upstream_model
         self.simulated = target.provider is None
         self._credential = target.provider.credential if target.provider else None
         self.headers: Headers = ((b"x-thalweg-simulated", b"1"),) if self.simulated else ()
+        if left_out := asked.left_out(self.profile):
+            self.headers += ((b"x-thalweg-dropped", ", ".join(left_out).encode()),)
 
     def upstream_side(self, dialect: Dialect) -> UpstreamSide:
         """The codec's upstream position for this target."""
@@ -175,7 +212,7 @@ class _Route:
         )
 
     def request(
-        self, dialect: Dialect, asked: WireRequest, *, stream: bool, connect_timeout_s: float
+        self, dialect: Dialect, asked: WireRequest, *, stream: bool, trace: Trace | None, connect_timeout_s: float
     ) -> UpstreamRequest:
         """The request for this upstream, of the client's own dialect."""
         provider = self._target.provider
@@ -184,12 +221,19 @@ class _Route:
             origin=provider.origin if provider else _SIMULATED_ORIGIN,
             method=b"POST",
             target=dialect.request_target(base_path, self.model, stream=stream),
-            headers=_UPSTREAM_HEADERS[stream],
+            headers=_UPSTREAM_HEADERS[stream] + (trace.headers() if trace is not None else ()),
             body=asked.edited(model=self.model, profile=self.profile, stream=stream),
             credential=self._credential,
             connect_timeout_s=connect_timeout_s,
             provider=self.name,
         )
+
+
+def _key_name(provider: ProviderSettings | None) -> str:
+    """What an upstream refuses when it refuses our key, for people."""
+    if provider is None or provider.credential is not None:
+        return provider.key_name if provider else ""
+    return f"a request without a key (set {provider.key_name})"
 
 
 def _upstream_headers(accept: bytes) -> Headers:

@@ -18,7 +18,13 @@ class Readyz:
         self._house = house
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """200, or 503 with the reasons."""
-        reasons = ["draining"] if self._house.live.draining else []
+        """200, or 503 with the reasons, in words that tell nothing else."""
+        house = self._house
+        signs = {
+            "draining": house.live.draining,
+            "the ledger cannot be written": not house.ledger.writable,
+            "the buffers are full": house.budget.spent,
+        }
+        reasons = [reason for reason, holds in signs.items() if holds]
         status = {"status": "not ready" if reasons else "ok", "reasons": reasons}
         await send_json(send, 503 if reasons else 200, status)

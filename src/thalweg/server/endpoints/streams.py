@@ -16,18 +16,17 @@ class CancelStream:
         self._house = house
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer once the upstream connection is closed."""
+        """Answer once the upstream's connection is seen closed; without one that is at once."""
         caller: Identity = scope["thalweg.caller"]
         asked_at = time.monotonic()
         pump = self._house.live.cancel(scope["path_params"]["stream_id"], caller)
-        call = pump.call
-        closed_at = call.closed_at if call is not None and call.closed_at is not None else time.monotonic()
+        closed_at = asked_at if pump.call is None else await pump.seen_closed()
         report = pump.exchange.report()
         await send_json(
             send,
             200,
             {
-                "upstream_closed_ms": round(max(closed_at - asked_at, 0.0) * 1000, 3),
+                "upstream_closed_ms": None if closed_at is None else round(max(closed_at - asked_at, 0.0) * 1000, 3),
                 "tokens": report.usage.output_tokens,
                 "source": report.usage_source,
             },
