@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from tests.cli.terminal import thalweg
+from thalweg.cli.main import COMMANDS
 from thalweg.dialects.openai_chat.repairs import ROWS
 from thalweg.profiles.providers import PROVIDERS
+from thalweg.simulator.catalogue import FAILING, MODELS
+from thalweg.simulator.faults.table import FAULTS
+from thalweg.simulator.knobs import ROWS as KNOBS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "repairs.md"
 
@@ -37,5 +45,85 @@ def test_the_page_of_repairs_is_the_table_of_repairs() -> None:
     assert PAGE.read_text(encoding="utf-8") == render()
 
 
+SIMULATOR = PAGE.with_name("simulator.md")
+_GENERATED = re.compile(r"<!-- (\w+), generated -->\n(?:.*?\n)??<!-- end -->", re.DOTALL)
+
+
+def _table(head: str, rows: Iterable[str]) -> str:
+    return "\n".join([head, re.sub(r"[^|]+", " --- ", head), *rows]) + "\n"
+
+
+def _models() -> str:
+    rows = [f"| `sim/{name}` | {model.says} |" for name, model in MODELS.items() if name not in FAILING]
+    return _table("| model | what it does |", rows)
+
+
+def _failing() -> str:
+    rows = [f"| `sim/{name}` | `{model.knobs.fault[0]}` | {model.says} |" for name, model in FAILING.items()]
+    return _table("| model | fault | what happens |", rows)
+
+
+def _knobs() -> str:
+    rows = [f"| `{row.name}` | {row.wanted} | {_default(row.default)} | {row.says} |" for row in KNOBS.values()]
+    return _table("| knob | value | unless turned | what it does |", rows)
+
+
+def _default(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, int | float) else "none"
+
+
+def _faults() -> str:
+    return _table("| fault | what happens |", [f"| `{name}` | {says} |" for name, says in FAULTS.items()])
+
+
+TABLES = {"models": _models, "failing": _failing, "knobs": _knobs, "faults": _faults}
+
+
+def with_tables(page: str) -> str:
+    """A page with the tables that the code has, between the marks that name them."""
+    return _GENERATED.sub(lambda found: f"<!-- {found[1]}, generated -->\n{TABLES[found[1]]()}<!-- end -->", page)
+
+
+def test_the_tables_of_the_simulators_page_are_the_codes() -> None:
+    page = SIMULATOR.read_text(encoding="utf-8")
+    assert _GENERATED.findall(page) == list(TABLES)
+    assert with_tables(page) == page
+
+
+COMMAND_LINE = PAGE.with_name("command-line.md")
+
+COMMAND_LINE_HEAD = """# Command line
+
+What `thalweg --help` and the help of each command say. In Chinese with `THALWEG_LANG=zh`, or where the locale is Chinese.
+
+Standard output is data; what else there is to say goes to standard error. Colour is for terminals, and not where
+`NO_COLOR` is set. `--json` prints JSON, whose names are the same in every language.
+
+| exit code | meaning |
+| --- | --- |
+| 0 | done |
+| 1 | failed |
+| 2 | wrong usage |
+| 3 | wrong setting |
+| 4 | unreachable |
+| 130 | interrupted |
+
+"""
+
+
+def render_command_line(home: Path) -> str:
+    """The page, from the help that a terminal of 80 columns shows. Nothing is read from or written to `home`."""
+    sections = [("thalweg", thalweg(home, "--help"))]
+    sections += [(f"thalweg {name}", thalweg(home, name, "--help")) for name in COMMANDS]
+    pages = [f"## {title}\n\n```text\n{done.stdout.strip()}\n```\n" for title, done in sections]
+    return COMMAND_LINE_HEAD + "\n".join(pages)
+
+
+def test_the_page_of_the_command_line_is_its_help(tmp_path: Path) -> None:
+    assert COMMAND_LINE.read_text(encoding="utf-8") == render_command_line(tmp_path)
+
+
 if __name__ == "__main__":
+    COMMAND_LINE.write_text(render_command_line(Path("/nonexistent")), encoding="utf-8")
     PAGE.write_text(render(), encoding="utf-8")
+    SIMULATOR.write_text(with_tables(SIMULATOR.read_text(encoding="utf-8")), encoding="utf-8")

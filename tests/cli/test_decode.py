@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.cli.terminal import thalweg
 from thalweg.cli.decode import decode
 
 STREAM = b"".join(
@@ -87,3 +88,18 @@ def test_a_missing_file_fails_and_the_others_are_still_read(tmp_path: Path, caps
 
 def test_no_file_at_all_is_wrong_usage() -> None:
     assert decode(dialect="openai-chat") == 2
+
+
+def test_mistakes_are_told_in_the_readers_language(tmp_path: Path) -> None:
+    none = thalweg(tmp_path, "decode", "--dialect", "openai-chat", THALWEG_LANG="zh")
+    assert (none.returncode, none.stdout) == (2, "")
+    assert none.stderr == "thalweg: 至少给一个文件；- 是标准输入。\n"
+    missing = thalweg(tmp_path, "decode", "--dialect", "openai-chat", str(tmp_path / "nowhere"), THALWEG_LANG="zh")
+    assert (missing.returncode, missing.stdout) == (1, "")
+    assert "读不了" in missing.stderr
+
+
+def test_a_pipe_is_read_and_json_is_the_only_output(tmp_path: Path) -> None:
+    done = thalweg(tmp_path, "decode", "--dialect", "openai-chat", "-", stdin=STREAM)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["text"] == "深泓"

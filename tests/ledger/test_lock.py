@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from thalweg.ledger import HomeLock, HomeLocked
-from thalweg.ledger.lock import LOCK_FILE
+from thalweg.ledger.lock import LOCK_FILE, running_server
 
 HOLDER = """
 import sys
@@ -110,3 +110,48 @@ def test_an_error_on_the_way_lets_go_of_the_lock(tmp_path: Path, monkeypatch: py
             HomeLock(tmp_path).acquire()
     with HomeLock(tmp_path):
         pass
+
+
+# Finding the holder
+
+
+def test_a_holder_is_found_with_its_address_once_it_listens(tmp_path: Path) -> None:
+    with HomeLock(tmp_path) as lock:
+        assert running_server(tmp_path) == (os.getpid(), None)
+        lock.announce("http://127.0.0.1:8080")
+        assert running_server(tmp_path) == (os.getpid(), "http://127.0.0.1:8080")
+        lock.announce("http://[::1]:1")
+        assert running_server(tmp_path) == (os.getpid(), "http://[::1]:1")
+        with pytest.raises(HomeLocked, match=f"process {os.getpid()};"):
+            HomeLock(tmp_path).acquire()
+
+
+def test_a_released_home_has_no_server(tmp_path: Path) -> None:
+    with HomeLock(tmp_path) as lock:
+        lock.announce("http://127.0.0.1:8080")
+    assert running_server(tmp_path) is None
+
+
+def test_a_killed_holder_is_no_server(tmp_path: Path, holder: subprocess.Popen[bytes]) -> None:
+    assert running_server(tmp_path) == (holder.pid, None)
+    holder.kill()
+    holder.wait()
+    assert running_server(tmp_path) is None
+
+
+def test_looking_does_not_take_the_home_away(tmp_path: Path) -> None:
+    with HomeLock(tmp_path):
+        pass
+    assert running_server(tmp_path) is None
+    with HomeLock(tmp_path):
+        assert running_server(tmp_path) is not None
+
+
+@pytest.mark.parametrize("text", ["", "\n", "nobody\n", "12345678901234567890\nhttp://127.0.0.1:1\n"])
+def test_a_file_that_names_nobody_is_no_server(tmp_path: Path, text: str) -> None:
+    (tmp_path / LOCK_FILE).write_text(text)
+    assert running_server(tmp_path) is None
+
+
+def test_a_home_that_is_not_there_has_no_server(tmp_path: Path) -> None:
+    assert running_server(tmp_path / "nowhere") is None

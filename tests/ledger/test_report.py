@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from thalweg.canon.usage import Usage
 from thalweg.ledger import LedgerError, Reservation, Settlement, SqliteLedger, last_entries, usage_report
-from thalweg.ledger.report import NOTHING, Group
+from thalweg.ledger.report import NOTHING, Group, Wanted, attempts_of, follow
 from thalweg.ledger.store import connect_for_writing, migrate
 
 NOON_MS = 1_764_072_000_000
@@ -226,6 +226,71 @@ async def test_the_last_entries_are_as_many_as_asked_for(path: Path, ledger: Sql
     newest, older = last_entries(path, 2)
     assert (newest.request_id, newest.simulated, older.request_id, older.simulated) == ("r4", True, "r3", False)
     assert len(last_entries(path, 50)) == 5
+
+
+WANTED = [
+    pytest.param(Wanted(), ["d", "c-2", "b", "a"], id="everything"),
+    pytest.param(Wanted(model="SMALL"), ["d", "a"], id="part of the name as asked for, in any case"),
+    pytest.param(Wanted(model="ling/large"), ["b"], id="a name with its provider"),
+    pytest.param(Wanted(model="%"), [], id="a sign that means something to SQL"),
+    pytest.param(Wanted(outcome="cancelled"), ["b"], id="an outcome"),
+    pytest.param(Wanted(outcome="open"), ["c-2"], id="open ones"),
+    pytest.param(Wanted(since_ms=NOON_MS + 2), ["d", "c-2"], id="since then"),
+    pytest.param(Wanted(since_ms=NOON_MS + 2, model="small"), ["d"], id="all conditions together"),
+    pytest.param(Wanted(request="c"), ["c-2"], id="the beginning of an id"),
+    pytest.param(Wanted(request="-"), [], id="not what stands in the middle of an id"),
+    pytest.param(Wanted(request_end="-2"), ["c-2"], id="the end of an id"),
+]
+
+
+@pytest.mark.parametrize(("wanted", "names"), WANTED)
+async def test_of_the_last_entries_those_that_are_wanted(
+    path: Path, ledger: SqliteLedger, wanted: Wanted, names: list[str]
+) -> None:
+    await keep(ledger, "a", asked={"at_ms": NOON_MS}, answered={})
+    other = {"model": "other", "provider": "ling", "upstream_model": "large"}
+    await keep(ledger, "b", asked=other | {"at_ms": NOON_MS + 1}, answered={"outcome": "cancelled"})
+    await keep(ledger, "c-2", asked={"at_ms": NOON_MS + 2, "model": "large", "upstream_model": "large"}, answered=None)
+    await keep(ledger, "d", asked={"at_ms": NOON_MS + 3}, answered={})
+
+    assert [entry.request_id for entry in last_entries(path, 50, wanted)] == names
+    assert [entry.request_id for entry in last_entries(path, 1, wanted)] == names[:1]
+
+
+async def test_the_attempts_of_a_request_each_have_their_own_figures(path: Path, ledger: SqliteLedger) -> None:
+    await keep(ledger, "a", asked={"provider": "ark"}, answered={"outcome": "upstream_error", "usage": Usage()})
+    await keep(ledger, "a", asked={"provider": "ling", "attempt": 2}, answered={})
+    await keep(ledger, "b", asked={}, answered={})
+
+    first, second = attempts_of(path, "a")
+    assert (first.provider, first.outcome, first.usage.input_tokens) == ("ark", "upstream_error", None)
+    assert (second.provider, second.outcome, second.usage.input_tokens) == ("ling", "complete", 100)
+    assert attempts_of(path, "none") == []
+
+
+async def test_who_follows_sees_each_request_when_it_is_settled(path: Path, ledger: SqliteLedger) -> None:
+    await keep(ledger, "before", asked={}, answered={})
+    await keep(ledger, "long", asked={}, answered=None)
+    seen = follow(path, None)
+    assert seen.entries == []
+
+    await keep(ledger, "a", asked={}, answered={})
+    await keep(ledger, "b", asked={}, answered={"outcome": "cancelled"})
+    news = follow(path, seen.seq)
+    assert [entry.request_id for entry in news.entries] == ["a", "b"]
+    assert [entry.request_id for entry in follow(path, seen.seq, Wanted(outcome="cancelled")).entries] == ["b"]
+
+    assert follow(path, news.seq).entries == []
+    assert ledger.settle(replace(ANSWERED, request_id="long"))
+    await ledger.flush()
+    assert [entry.request_id for entry in follow(path, news.seq).entries] == ["long"]
+
+
+async def test_groups_by_the_name_of_the_key(path: Path, ledger: SqliteLedger) -> None:
+    await keep(ledger, "a", asked={"key_id": "one"}, answered={})
+    await keep(ledger, "b", asked={"key_id": "two"}, answered={})
+    await keep(ledger, "c", asked={"key_id": "one"}, answered={})
+    assert [(group.label, group.requests) for group in usage_report(path, "key").groups] == [("one", 2), ("two", 1)]
 
 
 async def test_reports_are_of_one_piece_while_the_ledger_is_written(path: Path, ledger: SqliteLedger) -> None:

@@ -13,6 +13,8 @@ from thalweg.canon.errors import UpstreamError
 from thalweg.canon.fold import Fold
 from thalweg.canon.parts import Part, Reasoning, Refusal, Text, ToolCall
 from thalweg.canon.response import Choice, Response
+from thalweg.cli.main import FAILED, WRONG_USAGE
+from thalweg.cli.words import explain, say
 from thalweg.dialects.base import Dialect
 from thalweg.dialects.registry import DIALECTS
 from thalweg.framing.sse import SseDecoder
@@ -21,29 +23,26 @@ from thalweg.profiles.providers import COMPATIBLE
 _PIECE_BYTES = 64 * 1024
 
 
-def decode(*files: Annotated[Path, Parameter(allow_leading_hyphen=True)], dialect: Literal["openai-chat"]) -> int:
-    """Print the folded answer of each recorded stream or whole answer.
-
-    Parameters
-    ----------
-    files
-        Recorded bodies; `-` is stdin.
-    dialect
-        The grammar they are in.
+def decode(
+    *files: Annotated[Path, Parameter(allow_leading_hyphen=True, metavar="FILE"), explain("decode.files")],
+    dialect: Annotated[Literal["openai-chat"], Parameter(metavar="DIALECT"), explain("decode.dialect")],
+) -> int:
+    """Print the folded answer of each recorded stream or whole answer. A file that cannot be read is named, and the
+    others are printed all the same.
     """
     if not files:
-        print("thalweg: name at least one file; - is stdin.", file=sys.stderr)
-        return 2
+        print(f"thalweg: {say('decode.no_file')}", file=sys.stderr)
+        return WRONG_USAGE
     failed = False
     for file in files:
         try:
             body = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         except OSError as error:
-            print(f"thalweg: {file}: {error.strerror}", file=sys.stderr)
+            print(f"thalweg: {say('decode.cannot_read', file=file, why=error.strerror)}", file=sys.stderr)
             failed = True
             continue
         print(msgspec.json.encode(describe(str(file), decoded(DIALECTS[dialect], body))).decode())
-    return int(failed)
+    return FAILED if failed else 0
 
 
 def decoded(dialect: Dialect, body: bytes) -> Response:

@@ -2,65 +2,49 @@
 
 from __future__ import annotations
 
-import logging
-import socket
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import uvloop
+from cyclopts import Parameter
 
-from thalweg.config import ConfigError, Settings, load
+from thalweg.cli.announcement import Announcement
+from thalweg.cli.layout import Paper
+from thalweg.cli.main import FAILED
+from thalweg.cli.words import explain, say
+from thalweg.config import load
 from thalweg.ledger.entry import LedgerError
 from thalweg.server.serve import serve as serve_until_signal
 
 
 def serve(
     *,
-    host: str | None = None,
-    port: int | None = None,
-    home: Path | None = None,
-    simulate: bool | None = None,
+    host: Annotated[str | None, Parameter(metavar="ADDRESS"), explain("serve.host")] = None,
+    port: Annotated[int | None, Parameter(metavar="PORT"), explain("serve.port")] = None,
+    home: Annotated[Path | None, Parameter(metavar="FOLDER"), explain("serve.home")] = None,
+    simulate: Annotated[bool | None, explain("serve.simulate")] = None,
+    open_page: Annotated[bool, Parameter(name="--open", negative=""), explain("serve.open")] = False,
 ) -> int:
-    """Run the gateway until a signal.
-
-    Parameters
-    ----------
-    host
-        Address to listen on [default: THALWEG_HOST, 127.0.0.1]. Any other than loopback needs THALWEG_API_KEY.
-    port
-        Port to listen on [default: THALWEG_PORT, 8080]; 0 takes a free one.
-    home
-        Where the ledger lives [default: THALWEG_HOME, the XDG data directory].
-    simulate
-        Answer every model's name from the simulator.
-    """
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    """Run the gateway until a signal."""
+    settings = load(host=host, port=port, home=home, simulate=simulate)
+    announcement = Announcement(settings, Paper(stderr=True), open_page=open_page)
+    running = serve_until_signal(
+        settings, listening=announcement.listening, found=announcement.found, draining=announcement.draining
+    )
     try:
-        settings = load(host=host, port=port, home=home, simulate=simulate)
-    except ConfigError as error:
-        print(f"thalweg: {error}", file=sys.stderr)
-        return 3
-    try:
-        uvloop.run(serve_until_signal(settings, listening=lambda listener: _announce(listener, settings)))
+        uvloop.run(running)
     except LedgerError as error:
-        print(f"thalweg: {error}", file=sys.stderr)
-        return 1
+        return _failed(str(error))
     except OSError as error:
         # An address has no file name, a home that cannot be made or written has.
-        what = f"use {error.filename}" if error.filename else f"listen on {settings.host}:{settings.port}"
-        print(f"thalweg: cannot {what}: {error.strerror}", file=sys.stderr)
-        return 1
+        if error.filename:
+            return _failed(say("serve.cannot_use", file=error.filename, why=error.strerror))
+        return _failed(say("serve.cannot_listen", address=f"{settings.host}:{settings.port}", why=error.strerror))
+    announcement.ended()
     return 0
 
 
-def _announce(listener: socket.socket, settings: Settings) -> None:
-    """Say where to call, and what can be called."""
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    have = [name for name, provider in settings.providers.items() if provider.credential]
-    missing = [p.row.key_variable for p in settings.providers.values() if not p.credential]
-    print(f"Thalweg listens on http://{shown}:{port}", file=sys.stderr)
-    print(f"  models: sim/text{''.join(f', {name}/…' for name in have)}", file=sys.stderr)
-    if missing:
-        print(f"  for more, set {' or '.join(missing)}", file=sys.stderr)
-    sys.stderr.flush()
+def _failed(why: str) -> int:
+    print(f"thalweg: {why}", file=sys.stderr)
+    return FAILED

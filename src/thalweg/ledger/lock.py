@@ -1,4 +1,7 @@
-"""One server per home directory. The lock is on a file that names its holder; it knows nothing of ledgers."""
+"""One server per home directory. The lock is on a file that names its holder; it knows nothing of ledgers.
+
+The file's first line is the holder's process, its second one where the holder listens, once it does.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +9,20 @@ import fcntl
 import os
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from thalweg.ledger.entry import LedgerError
 
 LOCK_FILE = "server.lock"
+_MOST_BYTES = 1024
+
+
+class RunningServer(NamedTuple):
+    """Who holds a home."""
+
+    pid: int
+    address: str | None
+    """Where it listens, as a URL; `None` before it does."""
 
 
 class HomeLocked(LedgerError):
@@ -43,17 +55,25 @@ class HomeLock:
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except BlockingIOError:
-            pid = _read_pid(descriptor)
+            holder = _read_holder(descriptor)
             os.close(descriptor)
-            raise HomeLocked(self._home, pid) from None
+            raise HomeLocked(self._home, holder.pid if holder else None) from None
         except BaseException:
             os.close(descriptor)
             raise
         self._descriptor = descriptor
 
+    def announce(self, address: str) -> None:
+        """Say where the holder listens, for `running_server`. The file is never without its first line meanwhile."""
+        assert self._descriptor is not None, "only the holder announces itself"
+        text = f"{os.getpid()}\n{address}\n".encode()
+        os.pwrite(self._descriptor, text, 0)
+        os.ftruncate(self._descriptor, len(text))
+
     def release(self) -> None:
-        """Give the lock back. Without one, nothing happens."""
+        """Give the lock back, and the name with it. Without one, nothing happens."""
         if self._descriptor is not None:
+            os.ftruncate(self._descriptor, 0)
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -67,6 +87,40 @@ class HomeLock:
         self.release()
 
 
-def _read_pid(descriptor: int) -> int | None:
-    text = os.pread(descriptor, 32, 0).strip()
-    return int(text) if text.isdigit() else None
+def running_server(home: Path) -> RunningServer | None:
+    """Who holds the home at this moment; `None` when nobody does. What a dead holder left in the file is no holder."""
+    try:
+        descriptor = os.open(home / LOCK_FILE, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        holder = _read_holder(descriptor)
+        if holder is None or not _lives(holder.pid) or not _is_locked(descriptor):
+            return None
+        return holder
+    finally:
+        os.close(descriptor)
+
+
+def _read_holder(descriptor: int) -> RunningServer | None:
+    pid, _, rest = os.pread(descriptor, _MOST_BYTES, 0).decode("ascii", "replace").partition("\n")
+    return RunningServer(int(pid), rest.strip() or None) if pid.isascii() and pid.isdigit() else None
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Whether somebody holds it. Asked of a living process's lock only: for an instant it is taken to find out."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    return False

@@ -29,6 +29,8 @@ WHERE attempt.seq > (SELECT seq FROM recovered) AND attempt.seq <= :last_seq AND
 UPDATE recovered SET seq = :last_seq WHERE seq < :last_seq
 
 -- last_entries --
+-- {view} is `entry` or `attempt`. A condition that is not asked for is left out, not made true for all: so a range of
+-- time or of names is found by its index, and without one SQLite walks back from the end and stops at the limit.
 SELECT
     request_id, attempts, opened_ms, settled_ms,
     key_id, dialect, endpoint, provider, model, upstream_model, stream, simulated,
@@ -36,7 +38,8 @@ SELECT
     upstream_status, error_kind, upstream_closed_ms,
     input_tokens, cached_input_tokens, cache_write_tokens, audio_input_tokens,
     output_tokens, reasoning_tokens, audio_output_tokens
-FROM entry
+FROM {view}
+WHERE {condition}
 ORDER BY seq DESC
 LIMIT :count
 

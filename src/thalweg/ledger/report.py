@@ -16,15 +16,16 @@ from typing import Literal
 import msgspec
 
 from thalweg.canon.usage import Usage
-from thalweg.ledger.entry import LAST_MS, Entry, LedgerError
+from thalweg.ledger.entry import LAST_MS, Entry, LedgerError, Outcome
 from thalweg.ledger.store import BUSY_TIMEOUT_S, missing_migrations, named_queries
 
-By = Literal["day", "model", "provider", "outcome"]
+By = Literal["day", "model", "provider", "key", "outcome"]
 
 _LABELS: dict[By, str] = {
     "day": "day(opened_ms)",
     "model": "model",
     "provider": "provider",
+    "key": "key_id",
     "outcome": "COALESCE(outcome, 'open')",
 }
 
@@ -36,7 +37,8 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
     """Sums over some requests; in a group by provider, over the attempts made there."""
 
     label: str
-    """The day as `2026-11-20`, the model as clients ask for it, the provider or the outcome; empty for the totals."""
+    """The day as `2026-11-20`, the model as clients ask for it, the provider, the key's name or the outcome; empty for
+    the totals."""
     requests: int
     input_tokens: int
     """What is known; the same for the other tokens. How well it is known, the four sources say."""
@@ -98,11 +100,77 @@ def usage_report(
     )
 
 
-def last_entries(path: Path, count: int) -> list[Entry]:
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Which entries are asked for. `None` leaves a condition out; those that are given all hold."""
+
+    since_ms: int | None = None
+    """The first attempt began then or later."""
+    model: str | None = None
+    """Part of the model's name, as the client said it or as `provider/model`, in any case of letters."""
+    outcome: Outcome | Literal["open"] | None = None
+    request: str | None = None
+    """The request's id, or its beginning."""
+    request_end: str | None = None
+    """The end of its id. There is no index for that: the whole ledger is looked through."""
+    settled_after: int | None = None
+    """Settled by a posting younger than this one, which `Followed` names."""
+
+
+EVERYTHING = Wanted()
+
+_CONDITIONS = {
+    "since_ms": "opened_ms >= :since_ms",
+    "model": "INSTR(LOWER(model || CHAR(10) || provider || '/' || upstream_model), LOWER(:model))",
+    "outcome": "COALESCE(outcome, 'open') = :outcome",
+    # No id holds a sign behind '~'.
+    "request": "request_id BETWEEN :request AND :request || '~'",
+    "request_end": "SUBSTR(request_id, -LENGTH(:request_end)) = :request_end",
+    "settled_after": "request_id IN (SELECT request_id FROM posting WHERE kind = 'settled' AND seq > :settled_after)",
+}
+
+
+def last_entries(path: Path, count: int, wanted: Wanted = EVERYTHING) -> list[Entry]:
     """Return the entries of the last requests to come in, the newest first. `LedgerError` as in `usage_report`."""
     with _snapshot(path, None) as connection:
-        rows = connection.execute(named_queries()["last_entries"], {"count": count}).fetchall()
-    return [_entry(row) for row in rows]
+        return _entries(connection, "entry", count, wanted)
+
+
+def attempts_of(path: Path, request_id: str) -> list[Entry]:
+    """Return a request's attempts, the first one first; each as if it were all of the request."""
+    with _snapshot(path, None) as connection:
+        return _entries(connection, "attempt", _ALL, Wanted(request=request_id))[::-1]
+
+
+class Followed(msgspec.Struct, frozen=True, kw_only=True):
+    """What was settled since the last look, and from where to look on."""
+
+    entries: list[Entry]
+    """In the order in which the requests came in."""
+    seq: int
+    """The youngest posting of this snapshot."""
+
+
+def follow(path: Path, seq: int | None, wanted: Wanted = EVERYTHING) -> Followed:
+    """Return what was settled after the posting `seq`; with `None` nothing, but from where to look on.
+
+    A request that is tried again after the look at its first attempt comes twice.
+    """
+    with _snapshot(path, None) as connection:
+        youngest: int = connection.execute(named_queries()["last_seq"]).fetchone()[0]
+        new = seq is not None and youngest > seq
+        since = msgspec.structs.replace(wanted, settled_after=seq)
+        return Followed(entries=_entries(connection, "entry", _ALL, since)[::-1] if new else [], seq=youngest)
+
+
+_ALL = -1
+"""No limit, to SQLite."""
+
+
+def _entries(connection: sqlite3.Connection, view: str, count: int, wanted: Wanted) -> list[Entry]:
+    values = {name: value for name, value in msgspec.structs.asdict(wanted).items() if value is not None}
+    condition = " AND ".join(_CONDITIONS[name] for name in values) or "TRUE"
+    query = named_queries()["last_entries"].format(view=view, condition=condition)
+    return [_entry(row) for row in connection.execute(query, values | {"count": count})]
 
 
 NOTHING = Group(

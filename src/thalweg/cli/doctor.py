@@ -1,0 +1,112 @@
+"""`thalweg doctor`: looks at the installation and its settings, and says what to do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+from rich.text import Text
+
+from thalweg.cli.checks import CHECKS, Check, Finding, Machine, Status
+from thalweg.cli.layout import Paper
+from thalweg.cli.main import FAILED
+from thalweg.cli.paragraph import wrap
+from thalweg.cli.words import explain, language, say, sentences
+
+_MARKS: dict[Status, tuple[str, str]] = {
+    "ok": ("✓", "green"),
+    "note": ("·", "dim"),
+    "warn": ("!", "bold yellow"),
+    "fail": ("✗", "bold red"),
+}
+_NAME_WIDTH = max(len(check.name) for check in CHECKS)
+_INDENT = "  "
+_WIDEST = 100
+_UNBROKEN = 100_000
+_CLEAR_LINE = "\r\x1b[2K"
+
+
+def doctor(
+    *,
+    ping: Annotated[bool, Parameter(negative=()), explain("doctor.ping_flag")] = False,
+    json: Annotated[bool, Parameter(negative=()), explain("doctor.json")] = False,
+    home: Annotated[Path | None, Parameter(metavar="FOLDER"), explain("doctor.home_flag")] = None,
+) -> int:
+    """Check this installation: `doctor.help` among the words says how."""
+    machine = Machine(home=home, ping=ping)
+    if ping and (asked := [each.row.title for each in machine.providers if each.configured]):
+        Paper(stderr=True).print(say("doctor.asking", providers=", ".join(asked)), style="dim")
+    found: list[tuple[Check, Finding]] = []
+    paper = Paper()
+    for check, finding in _findings(machine):
+        found.append((check, finding))
+        if not json:
+            _print(paper, check, finding, is_first=len(found) < 2 or found[-2][0] is not check)
+    failed = _count(found, "fail")
+    if json:
+        checks = [_described(check, finding) for check, finding in found]
+        print(msgspec.json.encode({"ok": not failed, "checks": checks}).decode())
+    else:
+        paper.print()
+        paper.print(_INDENT + say(_verdict(found), failed=failed, warned=_count(found, "warn")))
+    return FAILED if failed else 0
+
+
+def _findings(machine: Machine) -> Iterator[tuple[Check, Finding]]:
+    """Run every check; on a terminal say what a slow one looks at."""
+    shown = sys.stderr.isatty()
+    for check in CHECKS:
+        if check.slow and shown:
+            print(say("doctor.looking", check=check.name), end="", file=sys.stderr, flush=True)
+        findings = list(check.run(machine))
+        if check.slow and shown:
+            print(_CLEAR_LINE, end="", file=sys.stderr, flush=True)
+        yield from ((check, finding) for finding in findings)
+
+
+def _said(finding: Finding) -> str:
+    return say(f"doctor.{finding.code}", **finding.values)
+
+
+def _advice(finding: Finding) -> str | None:
+    key = f"doctor.{finding.code}_do"
+    return say(key, **finding.values) if key in sentences(language()) else None
+
+
+def _print(paper: Paper, check: Check, finding: Finding, *, is_first: bool) -> None:
+    sign, style = _MARKS[finding.status]
+    name = (check.name if is_first else "").ljust(_NAME_WIDTH)
+    before = len(_INDENT) + 2 + _NAME_WIDTH + len(_INDENT)
+    room = min(paper.room, _WIDEST) - before if paper.room else _UNBROKEN
+    first, *rest = list(wrap(_said(finding), room)) or [""]
+    paper.print(Text.assemble(_INDENT, (sign, style), " ", (name, "bold"), _INDENT, first))
+    for line in rest:
+        paper.print(" " * before + line)
+    if advice := _advice(finding):
+        for at, line in enumerate(wrap(advice, room - 2)):
+            paper.print(Text.assemble(" " * before, ("→ " if at == 0 else "  ", style), line))
+
+
+def _described(check: Check, finding: Finding) -> dict[str, Any]:
+    return {
+        "check": check.name,
+        "status": finding.status,
+        "code": finding.code,
+        "values": finding.values,
+        "message": _said(finding),
+        "do": _advice(finding),
+    }
+
+
+def _count(found: list[tuple[Check, Finding]], status: Status) -> int:
+    return sum(finding.status == status for _, finding in found)
+
+
+def _verdict(found: list[tuple[Check, Finding]]) -> str:
+    if _count(found, "fail"):
+        return "doctor.verdict_fail"
+    return "doctor.verdict_warn" if _count(found, "warn") else "doctor.verdict_ok"
