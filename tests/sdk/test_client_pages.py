@@ -105,7 +105,9 @@ def test_a_page_of_a_built_sdk_says_what_its_example_does(page: str, language: s
 
 
 def test_every_application_s_address_leads_to_chat_and_models(examples: Examples) -> None:
-    rows = [line for line in (PAGES / "apps.md").read_text().splitlines() if line.endswith("` |") and line.count("|") == 4]
+    rows = [
+        line for line in (PAGES / "apps.md").read_text().splitlines() if line.endswith("` |") and line.count("|") == 4
+    ]
     bases = {line.rsplit("|", 2)[1].strip(" `").removeprefix(WRITTEN) for line in rows}
     assert bases == {"", "/v1"}
     connection = HTTPConnection("127.0.0.1", examples.gateway.port, timeout=RUN_S)
