@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from tests.cli.terminal import thalweg
 from thalweg.cli.main import COMMANDS
 from thalweg.dialects.openai_chat.repairs import ROWS
 from thalweg.profiles.providers import PROVIDERS
+from thalweg.server.log import FIELDS, OTHER_FIELDS
+from thalweg.server.metrics import METRICS
 from thalweg.simulator.catalogue import FAILING, MODELS
 from thalweg.simulator.faults.table import FAULTS
 from thalweg.simulator.knobs import ROWS as KNOBS
@@ -79,9 +81,9 @@ def _faults() -> str:
 TABLES = {"models": _models, "failing": _failing, "knobs": _knobs, "faults": _faults}
 
 
-def with_tables(page: str) -> str:
+def with_tables(page: str, tables: Mapping[str, Callable[[], str]] = TABLES) -> str:
     """A page with the tables that the code has, between the marks that name them."""
-    return _GENERATED.sub(lambda found: f"<!-- {found[1]}, generated -->\n{TABLES[found[1]]()}<!-- end -->", page)
+    return _GENERATED.sub(lambda found: f"<!-- {found[1]}, generated -->\n{tables[found[1]]()}<!-- end -->", page)
 
 
 def test_the_tables_of_the_simulators_page_are_the_codes() -> None:
@@ -123,7 +125,32 @@ def test_the_page_of_the_command_line_is_its_help(tmp_path: Path) -> None:
     assert COMMAND_LINE.read_text(encoding="utf-8") == render_command_line(tmp_path)
 
 
+OBSERVABILITY = PAGE.with_name("observability.md")
+
+
+def _metrics() -> str:
+    rows = [
+        f"| `thalweg_{row.name}` | {row.kind} | {', '.join(f'`{label}`' for label in row.labels)} | {row.help} |"
+        for row in METRICS
+    ]
+    return _table("| metric | kind | labels | what |", rows)
+
+
+def _fields(fields: dict[str, str]) -> str:
+    return _table("| field | what |", [f"| `{name}` | {what} |" for name, what in fields.items()])
+
+
+SEEN = {"metrics": _metrics, "fields": lambda: _fields(FIELDS), "others": lambda: _fields(OTHER_FIELDS)}
+
+
+def test_the_tables_of_metrics_and_of_the_log_are_the_codes() -> None:
+    page = OBSERVABILITY.read_text(encoding="utf-8")
+    assert _GENERATED.findall(page) == list(SEEN)
+    assert with_tables(page, SEEN) == page
+
+
 if __name__ == "__main__":
+    OBSERVABILITY.write_text(with_tables(OBSERVABILITY.read_text(encoding="utf-8"), SEEN), encoding="utf-8")
     COMMAND_LINE.write_text(render_command_line(Path("/nonexistent")), encoding="utf-8")
     PAGE.write_text(render(), encoding="utf-8")
     SIMULATOR.write_text(with_tables(SIMULATOR.read_text(encoding="utf-8")), encoding="utf-8")

@@ -48,6 +48,13 @@ STREAMS: dict[str, list[bytes]] = {
     "the role again and again": [chunk({"role": "assistant", "content": words}) for words in WORDS] + [finish(), DONE],
     "reasoning, then text": [ROLE, reasoning("hm, "), reasoning("所以"), *SPOKEN, finish(), usage(), DONE],
     "both in one delta": [ROLE, chunk({"content": "a", "reasoning_content": "b"}), *SPOKEN, finish(), DONE],
+    "both in each delta": [
+        ROLE,
+        *[chunk({"content": words, "reasoning_content": "hm"}) for words in WORDS],
+        *[chunk({"content": "so", "reasoning_content": words}) for words in WORDS],
+        finish(),
+        DONE,
+    ],
     "two choices": [ROLE, text("a"), text("x", at=1), text("b"), text("y", at=1), finish(), finish(at=1), DONE],
     "a second choice that begins late": [ROLE, *SPOKEN, text("x", at=1), text("more"), finish(), finish(at=1), DONE],
     "text, then a call": [

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import re
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -872,6 +873,70 @@ async def test_a_call_that_raises_does_not_hang_the_client(
         assert said_in(caplog) == ["stream str_1 failed"]
         monkeypatch.undo()
         stage.call.abort()
+
+
+class Closing(ScriptedConnector):
+    """Its connections take until `lost` is set to close."""
+
+    def __init__(self, *scripts: Any) -> None:
+        super().__init__(*scripts)
+        self.lost: asyncio.Event = asyncio.Event()
+        self.lost_at: float | None = None
+
+    def start(self, request: UpstreamRequest, listener: Any) -> Any:
+        connector = self
+
+        class Call(ScriptedCall):
+            @property
+            def lost_at(self) -> float | None:
+                return connector.lost_at
+
+            def when_lost(self, told: Callable[[], None]) -> None:
+                connector.told = told
+
+        call = Call(request, listener, self._scripts[0], self._clock)
+        self.calls.append(call)
+        return call
+
+    def told(self) -> None:
+        raise AssertionError("nobody has asked")
+
+    def close_now(self) -> None:
+        self.lost_at = time.monotonic()
+        self.told()
+
+
+@pytest.mark.parametrize("by", ["the client", "an operator"])
+async def test_a_cancelled_answer_is_over_when_its_connection_is_seen_closed(by: str) -> None:
+    connector = Closing(BEGIN)
+    async with staged(connector=connector) as stage:
+        stage.scripted = connector
+        await stage.start()
+        await stage.feed(ROLE, text("a"))
+        begun = time.monotonic()
+        stage.pump.client_left() if by == "the client" else stage.pump.cancel(Cancelled("Enough."))
+        await turns(20)
+        assert connector.calls[0].closed_at is not None
+        assert stage.task is not None
+        assert not stage.task.done(), "it was told to close, and nobody has seen it closed"
+        await asyncio.sleep(0.01)
+        connector.close_now()
+        await stage.over()
+        closed_ms = stage.report.upstream_closed_ms
+        assert closed_ms is not None
+        assert 10 <= closed_ms <= (time.monotonic() - begun) * 1000
+
+
+async def test_a_connection_that_does_not_close_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pump_module, "CLOSING_S", 0.01)
+    connector = Closing(BEGIN)
+    async with staged(connector=connector) as stage:
+        stage.scripted = connector
+        await stage.start()
+        await stage.feed(ROLE, text("a"))
+        stage.pump.client_left()
+        await stage.over()
+        assert (stage.report.outcome, stage.report.upstream_closed_ms) == ("cancelled", None)
 
 
 async def test_the_other_taps_are_told_when_one_fails(caplog: pytest.LogCaptureFixture) -> None:

@@ -564,6 +564,41 @@ async def test_abort_is_seen_by_the_upstream_at_once(begin: bytes, phase: str) -
 
 
 @on_both_loops
+async def test_a_connection_is_lost_when_it_is_seen_to_be_gone_and_not_when_it_is_told_to_go() -> None:
+    gone: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+    async with (
+        serving(lambda peer: quiet_then_gone(peer, CHUNKED, gone)) as upstream,
+        connecting(upstream) as connector,
+    ):
+        call, heard = start(connector, upstream.origin)
+        await heard.until("head")
+        assert (call.closed_at, call.lost_at) == (None, None)
+        call.abort()
+        assert call.closed_at is not None
+        assert call.lost_at is None, "its transport is still there"
+        lost: asyncio.Future[float | None] = asyncio.get_running_loop().create_future()
+        call.when_lost(lambda: lost.set_result(call.lost_at))
+        seen = await within(lost)
+        assert seen is not None
+        assert call.closed_at < seen < call.closed_at + RELEASED_WITHIN_S
+        told: list[str] = []
+        call.when_lost(lambda: told.append("at once"))
+        assert told == ["at once"]
+        assert await within(gone) < seen + RELEASED_WITHIN_S
+
+
+@pytest.mark.parametrize("phase", ["connecting", "given back"])
+@on_both_loops
+async def test_where_no_connection_is_closed_it_is_lost_at_once(phase: str) -> None:
+    async with serving(answering(HELLO)) as upstream, connecting(upstream) as connector:
+        call, heard = start(connector, upstream.origin)
+        if phase == "given back":
+            await heard.over()
+        call.abort()
+        assert call.lost_at == call.closed_at is not None
+
+
+@on_both_loops
 async def test_abort_while_the_upstream_floods_and_reading_is_paused() -> None:
     gone: asyncio.Future[float] = asyncio.get_running_loop().create_future()
     async with (

@@ -167,6 +167,12 @@ async def test_abort_of_a_stream_is_seen_at_once(ca_file: str) -> None:
         await heard.until("body")
         call.abort()
         assert call.closed_at is not None
+        assert call.lost_at is None
+        lost = asyncio.Event()
+        call.when_lost(lost.set)
+        await within(lost.wait())
+        assert call.lost_at is not None
+        assert call.closed_at < call.lost_at < call.closed_at + RELEASED_WITHIN_S
         assert await within(gone) - call.closed_at < RELEASED_WITHIN_S
 
 

@@ -123,10 +123,9 @@ class Observer:
 
     def _line(self, status: int | None, outcome: str) -> Line:
         asked, own = self.reservation, self._stream_id
-        request_id, client_request_id = _ids(self._headers)
+        request_id, client_request_id = _ids(self._headers, own)
         line = Line(
-            # The same object where it is ours, so that nobody looks into it for a stranger's words.
-            request_id=own if request_id == own else request_id,
+            request_id=request_id,
             stream_id=own,
             client_request_id=client_request_id,
             trace_id=None if self.trace is None else self.trace.trace_id.decode(),
@@ -167,11 +166,13 @@ def _since(began: float) -> float | None:
     return _rounded((time.monotonic() - began) * 1000)
 
 
-def _ids(headers: Headers) -> tuple[str, str | None]:
-    """The request's id and the client's own, from the headers that the answer carries."""
+def _ids(headers: Headers, own: str | None) -> tuple[str, str | None]:
+    """The request's id and the client's, from the headers that the answer carries, as far as they look like ids."""
     said = dict(headers)
-    client_id = said.get(b"x-client-request-id")
-    return said[b"x-request-id"].decode("ascii"), None if client_id is None else client_id.decode("ascii")
+    request_id, client_id = said[b"x-request-id"].decode("ascii"), said.get(b"x-client-request-id")
+    # The same object where it is ours, so that nobody looks into it for a stranger's words.
+    named = own if own is not None and request_id == own else name_of(request_id)
+    return named, None if client_id is None else name_of(client_id.decode("ascii"))
 
 
 def note_other(
@@ -182,7 +183,7 @@ def note_other(
         house.metrics.rejected(dialect_of(scope["path"]), error.kind)
     if house.log.requests:
         caller: Identity | None = scope.get("thalweg.caller")
-        request_id, client_request_id = _ids(ids)
+        request_id, client_request_id = _ids(ids, None)
         house.log.request(
             Line(
                 request_id=request_id,
