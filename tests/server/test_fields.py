@@ -105,6 +105,8 @@ WRONG = {
 def test_every_field_has_wrong_types_in_the_table() -> None:
     for struct in INSIDE:
         for name, kind in types_of(struct).items():
+            if (struct, name) == (wire.Body, "simulator"):
+                continue  # any value passes here, and the simulator's own tests hold its knobs
             assert sum(not fits(value, kind) for value in CANDIDATES.values()) >= 3, (struct, name)
 
 
@@ -445,7 +447,7 @@ def test_a_bare_name_means_the_mounts_provider(roomy: Running, mount: str, varia
 
 
 @pytest.mark.parametrize(
-    "knob", ["fault=nonsense", "pace=abc", "pace=-1", "pace=nan", "x=1", "tokens=1e9", "&&", "ttft", "=", "seed="]
+    "knob", ["fault=nonsense", "pace=abc", "pace=-1", "pace=nan", "x=1", "tokens=1e10", "&&", "ttft", "=", "seed="]
 )
 def test_a_knob_that_is_none_is_a_wrong_value(roomy: Running, knob: str) -> None:
     reply = ask(roomy.port, CHAT, chat(f"sim/text?{knob}"))
