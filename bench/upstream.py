@@ -30,10 +30,12 @@ _HEAD = (
 )
 _REFUSAL = b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
 _LAST = b"data: [DONE]\n\n"
+_PROMPT = 24
 _METER = (
-    b',"usage":{"completion_tokens":%d,"prompt_tokens":24,"total_tokens":%d,'
+    b',"usage":{"completion_tokens":1%06d,"prompt_tokens":24,"total_tokens":1%06d,'
     b'"prompt_tokens_details":{"cached_tokens":0},"completion_tokens_details":{"reasoning_tokens":0}}'
 )
+"""Usage as it rides on a chunk. The counts begin at a million: all chunks have one length, as all have without it."""
 
 _GOLDEN = 0.6180339887498949
 """Multiples of it, modulo 1, are spread evenly whatever their number."""
@@ -70,7 +72,7 @@ def http_chunk(body: bytes) -> bytes:
 
 
 class Frames:
-    """The bytes of one model's stream; everything but the mark, and usage in every chunk, is made once."""
+    """The bytes of one model's stream; everything but the mark, and the counts in every chunk, is made once."""
 
     def __init__(self, model: str, *, metered: bool = False) -> None:
         """Metered: with usage in every chunk."""
@@ -79,10 +81,11 @@ class Frames:
             'data: {"id":"chatcmpl-BenchXJ4kQ2mV7tR9wLz0","object":"chat.completion.chunk",'
             f'"created":1764000000,"model":"{model}","system_fingerprint":"fp_be5c00ffee",'
         )
-        content = self._choice('{"content":" deep channel @%06d.%019d@"}', "null")
-        marks = len(b"%06d.%019d" % (0, 0)) - len("%06d.%019d")
-        self._frame = content
-        self._content = b"%x\r\n%b\r\n" % (len(content) + marks, content)
+        self._content = self._choice('{"content":" deep channel @%06d.%019d@"}', "null")
+        if metered:
+            self._content = self._content[:-3] + _METER + self._content[-3:]
+        size = len(self._content % self._marks(0))
+        self._content = b"%x\r\n%b\r\n" % (size, self._content)
         opening = self._choice('{"role":"assistant","content":"","refusal":null}', "null")
         self.opening = _HEAD + http_chunk(self._counted(opening, 0))
 
@@ -91,19 +94,21 @@ class Frames:
         return f'{self._envelope}"choices":[{choice}]}}\n\n'.encode()
 
     def _counted(self, frame: bytes, made: int) -> bytes:
-        return frame[:-3] + _METER % (made, 24 + made) + frame[-3:] if self._metered else frame
+        return frame[:-3] + _METER % (made, _PROMPT + made) + frame[-3:] if self._metered else frame
+
+    def _marks(self, sequence: int) -> tuple[int, ...]:
+        stamp = (sequence, time.monotonic_ns())
+        return (*stamp, sequence + 1, _PROMPT + sequence + 1) if self._metered else stamp
 
     def content(self, sequence: int) -> bytes:
         """Return one content chunk, stamped now."""
-        if self._metered:
-            return http_chunk(self._counted(self._frame % (sequence, time.monotonic_ns()), sequence + 1))
-        return self._content % (sequence, time.monotonic_ns())
+        return self._content % self._marks(sequence)
 
     def closing(self, chunks: int, *, with_usage: bool) -> bytes:
         """Return the finish chunk, the usage chunk where it was asked for, `[DONE]` and the end of the body."""
         frames = [self._counted(self._choice("{}", '"stop"'), chunks)]
         if with_usage:
-            usage = f'{{"prompt_tokens":24,"completion_tokens":{chunks},"total_tokens":{24 + chunks}}}'
+            usage = f'{{"prompt_tokens":{_PROMPT},"completion_tokens":{chunks},"total_tokens":{_PROMPT + chunks}}}'
             frames.append(f'{self._envelope}"choices":[],"usage":{usage}}}\n\n'.encode())
         return b"".join(map(http_chunk, [*frames, _LAST])) + b"0\r\n\r\n"
 

@@ -362,7 +362,7 @@ def test_usage_of_null_stays_where_it_is() -> None:
         assert relay(body, include_usage=include_usage).body == body
 
 
-# Usage in every chunk.
+# Usage in every chunk, and the short way.
 
 ARK = Profile(repairs=CHAT_REPAIRS - {"role"}, chunk_usage="chunk_include_usage", unasked_usage="null")
 VLLM = Profile(repairs=CHAT_REPAIRS, chunk_usage="continuous_usage_stats", unasked_usage="absent")
@@ -476,6 +476,66 @@ def test_text_takes_the_short_way_with_usage_in_every_chunk_too(provider: str) -
         for number, word in enumerate(TRICKY, 2):
             data = frame(write(number, {"content": word}))
             assert relayer.pass_on(data) == (data if chunk_usage else frame(write(None, {"content": word})))
+
+
+def no_parser(_: bytes) -> Any:
+    raise AssertionError("parsed")
+
+
+@pytest.mark.parametrize("profile", [COMPATIBLE, ARK, VLLM], ids=["no usage", "ark", "vllm"])
+@pytest.mark.parametrize("field", ["content", "reasoning_content", "reasoning"])
+def test_chunks_that_differ_in_their_text_alone_are_parsed_no_more(profile: Profile, field: str) -> None:
+    write = arks if profile is ARK else vllms
+
+    def said(number: int, text: str) -> bytes:
+        return frame(write(number if profile.chunk_usage else None, {"content": "", field: text}))
+
+    relayer = ChatRelayer(profile=profile, include_usage=False, raw=False)
+    relayer.feed(SseDecoder().feed(said(1, "first") + said(2, "second") + said(3, "third")))
+    relayer._read_text = no_parser
+    for number, text in enumerate(("a", "bc", "", "你好"), 4):
+        assert relayer.pass_on(said(number, text)) is not None
+    assert (relayer.watch.narrow_chars, relayer.watch.wide_chars) == (len("firstsecondthirdabc"), 2)
+    relayer.settle()
+    assert (relayer.watch.raw_usage or {}).get("completion_tokens") == (7 if profile.chunk_usage else None)
+    with pytest.raises(AssertionError, match="parsed"):
+        relayer.pass_on(said(8, 'a "quote"'))
+
+
+RESTS = {
+    "whole": b'{"prompt_tokens":1,"completion_tokens":9}}\n\n',
+    "a CR in it": b'{"prompt_tokens":1,\r"completion_tokens":9}}\n\n',
+    "an LF in it": b'{"prompt_tokens":1,\n"completion_tokens":9}}\n\n',
+    "no UTF-8 in it": b'{"prompt_tokens":1,"completion_tokens":9,"x":"\xff"}}\n\n',
+    "other words in it": '{"prompt_tokens":1,"completion_tokens":9,"x":"好"}}\n\n'.encode(),
+    "closed wrongly": b'{"prompt_tokens":1,"completion_tokens":9}]\n\n',
+    "not closed": b'{"prompt_tokens":1,"completion_tokens":9}\n\n',
+    "closed twice": b'{"prompt_tokens":1,"completion_tokens":9}}}\n\n',
+    "more behind it": b'{"prompt_tokens":1,"completion_tokens":9},"x":1}\n\n',
+    "an error behind it": b'{"prompt_tokens":1,"completion_tokens":9},"error":{"message":"m"}}\n\n',
+    "a frame behind it": b'{"prompt_tokens":1,"completion_tokens":9}}\n\ndata: {}\n\n',
+    "one LF": b'{"prompt_tokens":1,"completion_tokens":9}}\n',
+    "a blank line too many": b'{"prompt_tokens":1,"completion_tokens":9}}\n\n\n',
+    "null": b"null}\n\n",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("rest", RESTS)
+def test_whatever_stands_behind_a_known_envelope_is_read_as_on_the_long_way(rest: str) -> None:
+    """The envelope says nothing of the usage, nor of how the frame ends."""
+    begun = b"".join(frame(vllms(number, {"content": word})) for number, word in enumerate("abcd", 1))
+    data = frame(vllms(None, {"content": "e"}))[:-3] + b',"usage":' + RESTS[rest]
+    for profile in (VLLM, ARK):
+        outs = []
+        for kind in (ChatRelayer, LongWay):
+            relayer, sse = kind(profile=profile, include_usage=False, raw=False), SseDecoder()
+            out = relayer.feed(sse.feed(begun))
+            passed = relayer.pass_on(data)
+            out += relayer.feed(sse.feed(data)) if passed is None else [passed]
+            out += relayer.feed(sse.end()) + relayer.end()
+            outs.append((out, words(relayer.watch)))
+        assert outs[0] == outs[1]
 
 
 @pytest.mark.parametrize("provider", WRITERS)

@@ -65,7 +65,6 @@ _READERS: dict[tuple[bool, bool], Callable[[bytes], _TextChunk]] = {
 """By whether every chunk may report usage, and whether a role may come but once."""
 _NULL_BYTES = len(b"null")
 _DATA_BYTES = len(b"data: ")
-_REPORT_AT = len(LAST) - 1
 
 
 class ChatRelayer:
@@ -193,14 +192,13 @@ class ChatRelayer:
             if not payload.isascii():
                 payload.decode()
             chunk = self._read_text(payload)
-            at = payload.rfind(LAST) if self._metered else -1
+            reports = chunk.usage is not None and len(chunk.usage) != _NULL_BYTES
+            at = payload.rfind(LAST) if reports else -1
             # That these are counts is also what proves that the last member of the chunk begins there.
-            counts = None if at < 0 else read_counts(payload[at + _REPORT_AT : -1])
+            counts = None if at < 0 else read_counts(payload[at + len(LAST) - 1 : -1])
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
-        if chunk.created != self._memory.created:
-            return None
-        if counts is None and chunk.usage is not None and len(chunk.usage) != _NULL_BYTES:
+        if chunk.created != self._memory.created or (reports and counts is None):
             return None
         delta = chunk.choices[0].delta
         if delta.content:
@@ -228,13 +226,10 @@ class ChatRelayer:
 
     def _measure_on(self, envelope: Envelope, data: bytes) -> bytes | None:
         """The short way of a frame in a known envelope, with its usage behind that."""
-        at = data.rfind(LAST)
-        head = data[:at] if at >= 0 else data
-        text = envelope.text_in(head)
-        if text is None:
-            return None
-        made = None if at < 0 else _made(data[at + _REPORT_AT :])
-        if made is None and at >= 0:
+        head, found, rest = data.rpartition(LAST)
+        text = envelope.text_in(head if found else data)
+        made = _made(rest) if found else None
+        if text is None or (found and made is None):
             return None
         if text:
             self.watch.saw_text(text)
@@ -415,12 +410,12 @@ def _only_text(chunk: _TextChunk) -> str | None:
 
 
 def _made(rest: bytes) -> int | None:
-    """The tokens made, where the rest of a frame is a usage report, the chunk's end and the frame's, and no more."""
-    report, _, end = rest.partition(b"}\n")
-    if end != b"\n" or 0x0A in report or 0x0D in report or not report.isascii():
+    """The tokens made, where a frame goes on after `LAST` with a usage report, the chunk's end and its own, no more."""
+    line, _, end = rest.partition(b"\n")
+    if end != b"\n" or line[-1:] != b"}" or 0x0D in line or not line.isascii():
         return None
     try:
-        return read_counts(report).completion_tokens
+        return read_counts(b"{" + line[:-1]).completion_tokens
     except (msgspec.MsgspecError, RecursionError):
         return None
 

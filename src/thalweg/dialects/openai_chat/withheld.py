@@ -20,7 +20,7 @@ from thalweg.profiles.base import UnaskedUsage
 LAST = b',"usage":{'
 """How the last member of a chunk begins, where it is usage."""
 LAST_INSTEAD: dict[UnaskedUsage, bytes] = {"null": b',"usage":null}', "absent": b"}"}
-"""What stands from there to the end of the chunk instead."""
+"""What stands from there to the end of the chunk where nobody asks for usage."""
 
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},]', re.DOTALL)
 _SPACE = b" \t\r\n"
