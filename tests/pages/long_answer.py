@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -151,8 +152,7 @@ class Spread:
         ranked = sorted(values)
         if not ranked:
             raise ValueError("nothing was measured")
-        at = [ranked[min(int(len(ranked) * share), len(ranked) - 1)] for share in (0.5, 0.99)]
-        return cls(*at, ranked[-1])
+        return cls(*(ranked[min(int(len(ranked) * share), len(ranked) - 1)] for share in (0.5, 0.99, 1.0)))
 
     def __str__(self) -> str:
         return f"{self.median:.1f} / {self.p99:.1f} / {self.most:.1f}"
@@ -207,7 +207,7 @@ class Meter:
         """The figures."""
         found, after = await seen(self._page), await self._counters()
         frames = found["frames"]
-        gaps = [later - earlier for earlier, later in zip(frames, frames[1:], strict=False)]
+        gaps = [later - earlier for earlier, later in pairwise(frames)]
         layout_s = sum(after[name] - self._before[name] for name in ("LayoutDuration", "RecalcStyleDuration"))
         await self._session.send("HeapProfiler.collectGarbage")
         rest = await self._counters()
@@ -228,7 +228,7 @@ class Meter:
 
 
 _WRITTEN = "performance.getEntriesByName('render').map(({ duration }) => duration)"
-_IS_LONGER = "(chars) => document.querySelector('.assistant:last-child .body').textContent.length > chars"
+_IS_LONGER = "(chars) => document.querySelector('.assistant:last-child .body')?.textContent.length > chars"
 
 
 _SCRIPT = frozenset(
@@ -249,7 +249,7 @@ def script_per_frame(events: Sequence[Mapping[str, Any]]) -> list[float]:
     )
     frames: list[float] = []
     at, covered = 0, 0
-    for begin, end in zip(starts, starts[1:], strict=False):
+    for begin, end in pairwise(starts):
         if end - begin < FRAME_MS * 1000 / 2:  # Two callbacks of one frame.
             continue
         spent = 0

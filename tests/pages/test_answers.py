@@ -322,16 +322,14 @@ async def test_a_call_is_a_card_that_can_be_answered(chat: ChatPage) -> None:
     await expect(chat.answers.first.get_by_role("textbox")).to_have_count(0)
 
 
-async def test_parameters_reach_the_gateway_and_curl_shows_them(
-    visits: Callable[..., Any], gateway: Gateway
-) -> None:
+async def test_parameters_reach_the_gateway_and_curl_shows_them(visits: Callable[..., Any], gateway: Gateway) -> None:
     visit: Watched = await visits(permissions=["clipboard-read", "clipboard-write"])
     chat = await ready(visit)
     await chat.button("Parameters").click()
     await chat.page.get_by_label("Instructions").fill("Be brief.")
     await chat.page.get_by_label("Reasoning effort").select_option("low")
     await chat.page.get_by_role("slider").fill("0.3")
-    await chat.page.get_by_text("Two example tools").click()
+    await chat.page.get_by_label("Two example tools").check()
     async with chat.page.expect_request("**/v1/chat/completions") as waiting:
         await chat.ask("hi", model=FAST)
     body = (await waiting.value).post_data_json

@@ -70,7 +70,7 @@ async def assert_is(page: Page, text: str, html: str) -> None:
 
 @pytest.mark.parametrize("kind", ANSWERS)
 async def test_text_is_only_added_and_finished_text_stays_in_its_place(
-    chat: ChatPage, gateway: Gateway, seed: int, kind: str, capsys: pytest.CaptureFixture[str]
+    chat: ChatPage, gateway: Gateway, seed: int, kind: str
 ) -> None:
     model = f"sim/{kind}?ttft=0&seed={seed}&{SAMPLE}"
     whole = whole_answer(gateway, f"sim/{kind}?ttft=0&seed={seed}&tokens=2000&pace=0")
@@ -89,6 +89,7 @@ async def test_text_is_only_added_and_finished_text_stays_in_its_place(
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", ANSWERS)
 async def test_20_000_tokens_at_200_a_second_cost_less_than_4_ms_of_script_in_a_frame(
+    *,
     browser: Browser,
     chat: ChatPage,
     gateway: Gateway,

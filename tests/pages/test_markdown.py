@@ -13,7 +13,9 @@ from tests.pages.chat_page import FAST, ChatPage, ready
 
 pytestmark = BROWSER
 
-PIXEL = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+PIXEL = (
+    "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
+)
 
 
 async def answered(chat: ChatPage, markdown: str) -> Any:
@@ -114,7 +116,9 @@ async def test_a_wide_table_and_long_code_scroll_and_the_page_does_not(visits: C
 async def test_colours_are_painted_over_the_code(chat: ChatPage) -> None:
     await answered(chat, "```python\nx = 'text'  # comment\n```")
     await chat.page.wait_for_function("() => CSS.highlights.get('code-comment').size === 1")
-    said = await chat.evaluate("() => [...CSS.highlights.get('code-string')].map((range) => range.startContainer.data.slice(range.startOffset, range.endOffset))")
+    said = await chat.evaluate(
+        "() => [...CSS.highlights.get('code-string')].map((range) => range.startContainer.data.slice(range.startOffset, range.endOffset))"
+    )
     assert said == ["'text'"]
     await chat.page.keyboard.press("Control+Shift+O")
     await chat.page.wait_for_function("() => CSS.highlights.get('code-comment').size === 0")
@@ -124,3 +128,19 @@ async def test_a_language_that_nobody_knows_has_its_name_and_no_colours(chat: Ch
     body = await answered(chat, "```klingon\nqapla'\n```")
     await expect(body.locator(".code-language")).to_have_text("klingon")
     await expect(body.locator("code")).to_have_text("qapla'")
+
+
+async def test_long_code_is_selected_and_coloured_as_one(chat: ChatPage) -> None:
+    """It stands in parts, so that a line more is no work for a thousand; nobody else sees them."""
+    code = "".join(f"x{n} = {n}\n" + ("\n" if n % 7 == 0 else "") for n in range(200)) + '"""a\nb"""'
+    body = await answered(chat, f"```python\n{code}\n```")
+    assert await body.locator(".code-part").count() > 2
+    selected = """() => {
+      getSelection().selectAllChildren(document.querySelector(".body pre code"));
+      return String(getSelection());
+    }"""
+    shown = await chat.evaluate(selected)
+    sent = await body.locator("code").text_content() or ""
+    assert shown == sent
+    assert code.startswith(sent[:500])
+    await chat.page.wait_for_function("() => CSS.highlights.get('code-number').size > 100")

@@ -293,3 +293,13 @@ def test_every_drawing_that_is_used_is_there() -> None:
     named |= {name for name in there if f'"{name}"' in scripts}
     assert named - there == set()
     assert there - named == set()
+
+
+def test_the_dark_colours_are_the_same_by_wish_and_by_choice() -> None:
+    styles = (WEB / "styles" / "tokens.css").read_text(encoding="utf-8")
+    blocks = re.findall(r"color-scheme: dark;(.*?)\}", styles, re.DOTALL)
+    by_wish, by_choice = ([line.strip() for line in block.split("\n") if line.strip()] for block in blocks)
+    assert by_wish == by_choice
+    light = re.search(r":root \{(.*?)\}", styles, re.DOTALL)
+    assert light
+    assert {line.split(":")[0] for line in by_wish} <= set(re.findall(r"--[\w-]+(?=:)", light[1]))

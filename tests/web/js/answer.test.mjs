@@ -17,40 +17,115 @@ const USAGE = {
 
 /** Name, chunks, what is folded, whether it is whole. */
 const CASES = [
-  ["text", [delta({ role: "assistant", content: "" }), delta({ content: "Hel" }), delta({ content: "lo" }), delta({}, "stop"), "[DONE]"],
-    { text: "Hello", finish: "stop" }, true],
-  ["usage", [delta({ content: "a" }, "stop"), USAGE, "[DONE]"],
-    { text: "a", usage: { input: 12, output: 5, cached: 4, reasoning: 2 } }, true],
-  ["usage without details", [delta({}, "stop"), { choices: [], usage: { prompt_tokens: 1, completion_tokens: 0 } }],
-    { usage: { input: 1, output: 0, cached: null, reasoning: null } }, true],
-  ["reasoning, then text", [delta({ reasoning_content: "hm" }), delta({ reasoning_content: "m", content: "" }), delta({ content: "ok" }), "[DONE]"],
-    { reasoning: "hmm", text: "ok" }, true],
+  [
+    "text",
+    [
+      delta({ role: "assistant", content: "" }),
+      delta({ content: "Hel" }),
+      delta({ content: "lo" }),
+      delta({}, "stop"),
+      "[DONE]",
+    ],
+    { text: "Hello", finish: "stop" },
+    true,
+  ],
+  [
+    "usage",
+    [delta({ content: "a" }, "stop"), USAGE, "[DONE]"],
+    { text: "a", usage: { input: 12, output: 5, cached: 4, reasoning: 2 } },
+    true,
+  ],
+  [
+    "usage without details",
+    [delta({}, "stop"), { choices: [], usage: { prompt_tokens: 1, completion_tokens: 0 } }],
+    { usage: { input: 1, output: 0, cached: null, reasoning: null } },
+    true,
+  ],
+  [
+    "reasoning, then text",
+    [
+      delta({ reasoning_content: "hm" }),
+      delta({ reasoning_content: "m", content: "" }),
+      delta({ content: "ok" }),
+      "[DONE]",
+    ],
+    { reasoning: "hmm", text: "ok" },
+    true,
+  ],
   ["reasoning in its other name", [delta({ reasoning: "hm" }), "[DONE]"], { reasoning: "hm" }, true],
-  ["reasoning in its details alone", [delta({ reasoning_details: [{ type: "reasoning.text", text: "hm" }] }), "[DONE]"], { reasoning: "hm" }, true],
-  ["reasoning in its details too", [delta({ reasoning: "hm", reasoning_details: [{ text: "hm" }] }), "[DONE]"], { reasoning: "hm" }, true],
+  [
+    "reasoning in its details alone",
+    [delta({ reasoning_details: [{ type: "reasoning.text", text: "hm" }] }), "[DONE]"],
+    { reasoning: "hm" },
+    true,
+  ],
+  [
+    "reasoning in its details too",
+    [delta({ reasoning: "hm", reasoning_details: [{ text: "hm" }] }), "[DONE]"],
+    { reasoning: "hm" },
+    true,
+  ],
   ["content null", [delta({ content: null }), delta({ content: "a" }), "[DONE]"], { text: "a" }, true],
   ["a refusal", [delta({ refusal: "No." }), "[DONE]"], { text: "No." }, true],
-  ["calls, one after the other",
+  [
+    "calls, one after the other",
     [
-      delta({ content: null, tool_calls: [{ index: 0, id: "c1", type: "function", function: { name: "f", arguments: "" } }] }),
+      delta({
+        content: null,
+        tool_calls: [{ index: 0, id: "c1", type: "function", function: { name: "f", arguments: "" } }],
+      }),
       delta({ tool_calls: [{ index: 0, function: { arguments: '{"a"' } }] }),
       delta({ tool_calls: [{ index: 0, function: { arguments: ":1}" } }] }),
       delta({ tool_calls: [{ index: 1, id: "c2", function: { name: "g", arguments: "{}" } }] }),
       delta({}, "tool_calls"),
       "[DONE]",
     ],
-    { calls: [{ id: "c1", name: "f", arguments: '{"a":1}' }, { id: "c2", name: "g", arguments: "{}" }], finish: "tool_calls" }, true],
-  ["a repeated name", [delta({ tool_calls: [{ index: 0, id: "c", function: { name: "f" } }] }), delta({ tool_calls: [{ index: 0, function: { name: "f", arguments: "{}" } }] })],
-    { calls: [{ id: "c", name: "f", arguments: "{}" }] }, false],
+    {
+      calls: [
+        { id: "c1", name: "f", arguments: '{"a":1}' },
+        { id: "c2", name: "g", arguments: "{}" },
+      ],
+      finish: "tool_calls",
+    },
+    true,
+  ],
+  [
+    "a repeated name",
+    [
+      delta({ tool_calls: [{ index: 0, id: "c", function: { name: "f" } }] }),
+      delta({ tool_calls: [{ index: 0, function: { name: "f", arguments: "{}" } }] }),
+    ],
+    { calls: [{ id: "c", name: "f", arguments: "{}" }] },
+    false,
+  ],
   ["another choice", [{ choices: [{ index: 1, delta: { content: "x" } }] }, "[DONE]"], { text: "" }, true],
   ["no choices at all", [{ id: "x" }, { choices: null }, "[DONE]"], { text: "" }, true],
   ["an end without any sign", [delta({ content: "a" })], { text: "a" }, false],
   ["an end after the finish reason", [delta({ content: "a" }), delta({}, "stop")], { text: "a" }, true],
-  ["an error in the middle", [delta({ content: "a" }), { error: { message: "broke", type: "server_error", code: "overloaded" } }, delta({ content: "b" }), "[DONE]"],
-    { text: "a", fault: { message: "broke", code: "overloaded", type: "server_error" } }, false],
-  ["an error after the finish reason", [delta({ content: "a" }, "stop"), { error: { message: "late" } }], { text: "a" }, false],
+  [
+    "an error in the middle",
+    [
+      delta({ content: "a" }),
+      { error: { message: "broke", type: "server_error", code: "overloaded" } },
+      delta({ content: "b" }),
+      "[DONE]",
+    ],
+    { text: "a", fault: { message: "broke", code: "overloaded", type: "server_error" } },
+    false,
+  ],
+  [
+    "an error after the finish reason",
+    [delta({ content: "a" }, "stop"), { error: { message: "late" } }],
+    { text: "a" },
+    false,
+  ],
   ["an error that is a sentence", [{ error: "no" }], { fault: { message: "no", code: null, type: null } }, false],
-  ["an error with a number for a code", [{ error: { message: "no", code: 429 } }], { fault: { message: "no", code: "429", type: null } }, false],
+  [
+    "an error with a number for a code",
+    [{ error: { message: "no", code: 429 } }],
+    { fault: { message: "no", code: "429", type: null } },
+    false,
+  ],
   ["what is no JSON", ["{", "null", "7", delta({ content: "a" }), "[DONE]"], { text: "a" }, true],
 ];
 
@@ -67,7 +142,9 @@ for (const [name, chunks, expected, whole] of CASES) {
 
 test("it says which chunks bring content", () => {
   const answer = newAnswer();
-  const brought = [delta({ role: "assistant", content: "" }), delta({ content: "a" }), delta({}, "stop"), USAGE].map((chunk) => take(answer, written(chunk)));
+  const brought = [delta({ role: "assistant", content: "" }), delta({ content: "a" }), delta({}, "stop"), USAGE].map(
+    (chunk) => take(answer, written(chunk)),
+  );
   assert.deepEqual(brought, [false, true, false, false]);
 });
 
@@ -84,7 +161,9 @@ function response(pieces, { breaks = false } = {}) {
   return { body };
 }
 
-const STREAM = [delta({ content: "深" }), delta({ content: "泓 🌊" }), delta({}, "stop"), "[DONE]"].map((chunk) => `data: ${written(chunk)}\n\n`).join("");
+const STREAM = [delta({ content: "深" }), delta({ content: "泓 🌊" }), delta({}, "stop"), "[DONE]"]
+  .map((chunk) => `data: ${written(chunk)}\n\n`)
+  .join("");
 
 for (const [how, pieces] of cuts(new TextEncoder().encode(STREAM), 4)) {
   test(`a streamed answer, ${how}`, async () => {

@@ -15,13 +15,45 @@ const ENTRY = {
     chosen: { root: "m1", m1: "m2" },
   },
   messages: [
-    { id: "m1", conversation: "c", parent: null, role: "user", at: 1, text: "Why?", images: [{ id: "i", name: "a.png", size: 3, url: "data:image/png;base64,AA" }], files: [] },
-    { id: "m2", conversation: "c", parent: "m1", role: "assistant", at: 2, text: "Because.\n<!-- thalweg: {} -->", reasoning: "hm", calls: [], model: "sim/text", state: "done", usage: { input: 1, output: 2, cached: null, reasoning: null } },
-    { id: "m3", conversation: "c", parent: "m1", role: "assistant", at: 3, text: "Other", calls: [], model: "sim/text", state: "streaming" },
+    {
+      id: "m1",
+      conversation: "c",
+      parent: null,
+      role: "user",
+      at: 1,
+      text: "Why?",
+      images: [{ id: "i", name: "a.png", size: 3, url: "data:image/png;base64,AA" }],
+      files: [],
+    },
+    {
+      id: "m2",
+      conversation: "c",
+      parent: "m1",
+      role: "assistant",
+      at: 2,
+      text: "Because.\n<!-- thalweg: {} -->",
+      reasoning: "hm",
+      calls: [],
+      model: "sim/text",
+      state: "done",
+      usage: { input: 1, output: 2, cached: null, reasoning: null },
+    },
+    {
+      id: "m3",
+      conversation: "c",
+      parent: "m1",
+      role: "assistant",
+      at: 3,
+      text: "Other",
+      calls: [],
+      model: "sim/text",
+      state: "streaming",
+    },
   ],
 };
 
-const shape = ({ conversation, messages }) => pathOf(messages, conversation.chosen).map(({ role, text, model }) => [role, text, model]);
+const shape = ({ conversation, messages }) =>
+  pathOf(messages, conversation.chosen).map(({ role, text, model }) => [role, text, model]);
 
 test("JSON there and back keeps texts, branches and figures, under other ids", () => {
   const [back] = fromFile("a.json", toJson([ENTRY]));
@@ -45,7 +77,10 @@ test("Markdown there and back keeps the branch that is shown", () => {
   assert.match(text, /## You\n\nWhy\?/);
   const [back] = fromFile("a.md", text);
   assert.equal(back.conversation.title, "Rivers");
-  assert.deepEqual(shape(back), shape(ENTRY).map(([role, said, model]) => [role, said, model]));
+  assert.deepEqual(
+    shape(back),
+    shape(ENTRY).map(([role, said, model]) => [role, said, model]),
+  );
 });
 
 for (const [name, content] of [
@@ -63,11 +98,20 @@ test("fields of wrong types become harmless ones", () => {
     format: "thalweg-conversations",
     version: 1,
     conversations: [
-      { conversation: { title: 7, parameters: { system: {}, tools: 3 }, chosen: { x: "y" } }, messages: [
-        { id: "1", parent: null, role: "user", text: { html: 1 }, images: [{ url: "https://evil.example/x.png" }, { url: "data:image/png;base64,AA" }] },
-        { id: "2", parent: "nowhere", role: "user", text: "lost" },
-        { id: "3", parent: "1", role: "wizard", text: "none" },
-      ] },
+      {
+        conversation: { title: 7, parameters: { system: {}, tools: 3 }, chosen: { x: "y" } },
+        messages: [
+          {
+            id: "1",
+            parent: null,
+            role: "user",
+            text: { html: 1 },
+            images: [{ url: "https://evil.example/x.png" }, { url: "data:image/png;base64,AA" }],
+          },
+          { id: "2", parent: "nowhere", role: "user", text: "lost" },
+          { id: "3", parent: "1", role: "wizard", text: "none" },
+        ],
+      },
       { conversation: null },
       null,
     ],
@@ -76,5 +120,8 @@ test("fields of wrong types become harmless ones", () => {
   assert.deepEqual(more, []);
   assert.equal(only.conversation.title, "");
   assert.deepEqual(only.conversation.parameters, {});
-  assert.deepEqual(only.messages.map(({ text, images }) => [text, images.length]), [["", 1]]);
+  assert.deepEqual(
+    only.messages.map(({ text, images }) => [text, images.length]),
+    [["", 1]],
+  );
 });

@@ -22,7 +22,8 @@ const ADDRESSES = [
   ["", null],
 ];
 
-for (const [address, safe] of ADDRESSES) test(`link to ${JSON.stringify(address)}`, () => assert.equal(safeAddress(address), safe));
+for (const [address, safe] of ADDRESSES)
+  test(`link to ${JSON.stringify(address)}`, () => assert.equal(safeAddress(address), safe));
 
 const PICTURES = [
   ["data:image/png;base64,iVBORw0KGgo=", true],
@@ -32,4 +33,5 @@ const PICTURES = [
   ["https://a.example/x.png", false],
 ];
 
-for (const [address, shown] of PICTURES) test(`picture at ${address}`, () => assert.equal(isInlinePicture(address), shown));
+for (const [address, shown] of PICTURES)
+  test(`picture at ${address}`, () => assert.equal(isInlinePicture(address), shown));

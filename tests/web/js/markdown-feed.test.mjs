@@ -5,11 +5,32 @@ import { MarkdownFeed } from "../../../src/thalweg/web/lib/markdown-feed.js";
 import { cuts, seeded } from "./cuts.mjs";
 
 const NAMES = {
-  [smd.PARAGRAPH]: "p", [smd.HEADING_1]: "h1", [smd.HEADING_2]: "h2", [smd.CODE_FENCE]: "pre", [smd.CODE_BLOCK]: "pre",
-  [smd.CODE_INLINE]: "code", [smd.ITALIC_AST]: "em", [smd.ITALIC_UND]: "em", [smd.STRONG_AST]: "b", [smd.STRONG_UND]: "b",
-  [smd.STRIKE]: "s", [smd.LINK]: "a", [smd.RAW_URL]: "a", [smd.IMAGE]: "img", [smd.BLOCKQUOTE]: "quote", [smd.LINE_BREAK]: "br",
-  [smd.RULE]: "hr", [smd.LIST_UNORDERED]: "ul", [smd.LIST_ORDERED]: "ol", [smd.LIST_ITEM]: "li", [smd.CHECKBOX]: "box",
-  [smd.TABLE]: "table", [smd.TABLE_ROW]: "tr", [smd.TABLE_CELL]: "td", [smd.EQUATION_BLOCK]: "math", [smd.EQUATION_INLINE]: "math",
+  [smd.PARAGRAPH]: "p",
+  [smd.HEADING_1]: "h1",
+  [smd.HEADING_2]: "h2",
+  [smd.CODE_FENCE]: "pre",
+  [smd.CODE_BLOCK]: "pre",
+  [smd.CODE_INLINE]: "code",
+  [smd.ITALIC_AST]: "em",
+  [smd.ITALIC_UND]: "em",
+  [smd.STRONG_AST]: "b",
+  [smd.STRONG_UND]: "b",
+  [smd.STRIKE]: "s",
+  [smd.LINK]: "a",
+  [smd.RAW_URL]: "a",
+  [smd.IMAGE]: "img",
+  [smd.BLOCKQUOTE]: "quote",
+  [smd.LINE_BREAK]: "br",
+  [smd.RULE]: "hr",
+  [smd.LIST_UNORDERED]: "ul",
+  [smd.LIST_ORDERED]: "ol",
+  [smd.LIST_ITEM]: "li",
+  [smd.CHECKBOX]: "box",
+  [smd.TABLE]: "table",
+  [smd.TABLE_ROW]: "tr",
+  [smd.TABLE_CELL]: "td",
+  [smd.EQUATION_BLOCK]: "math",
+  [smd.EQUATION_INLINE]: "math",
 };
 
 /** What a renderer is told, as a line of text. Attributes come behind what they belong to, wherever they were set. */
@@ -58,7 +79,10 @@ const CASES = [
   ["见 https://x.example/a。好", "<p>见 <a https://x.example/a>https://x.example/a</a>。好</p>"],
   ["“https://x.example”", "<p>“https://x.example”</p>"],
   ["**注意：**文字", "<p><b>注意：</b>文字</p>"],
-  ["| a_b | c |\n|---|---|\n| d | e |\n\nf", "<table><tr><td> a_b </td><td> c </td></tr><tr><td> d </td><td> e </td></tr></table><p>f</p>"],
+  [
+    "| a_b | c |\n|---|---|\n| d | e |\n\nf",
+    "<table><tr><td> a_b </td><td> c </td></tr><tr><td> d </td><td> e </td></tr></table><p>f</p>",
+  ],
   ["- [ ] a\n- [x] b", "<ul><li><box></box> a</li><li><box ></box> b</li></ul>"],
   ["costs $5 and $10; $x^2$", "<p>costs $5 and $10; <math>x^2</math></p>"],
   ["5 < 6 & 7 > 2 <b>no</b>", "<p>5 < 6 & 7 > 2 <b>no</b></p>"],
@@ -71,7 +95,37 @@ for (const [markdown, expected] of CASES) {
   }
 }
 
-const ALPHABET = ["a", "b", "_", "*", "**", "`", "```", "\n", "\n\n", "    ", "[", "]", "(", ")", "![", "https://x.y", "|", "-", "- ", "1. ", "# ", "> ", "~", "$", "\\", "<br>", "🌊", "，", " "];
+const ALPHABET = [
+  "a",
+  "b",
+  "_",
+  "*",
+  "**",
+  "`",
+  "```",
+  "\n",
+  "\n\n",
+  "    ",
+  "[",
+  "]",
+  "(",
+  ")",
+  "![",
+  "https://x.y",
+  "|",
+  "-",
+  "- ",
+  "1. ",
+  "# ",
+  "> ",
+  "~",
+  "$",
+  "\\",
+  "<br>",
+  "🌊",
+  "，",
+  " ",
+];
 
 test("whatever comes, the words stay, nothing is thrown, and the cuts do not matter", () => {
   const random = seeded(7);
@@ -81,7 +135,8 @@ test("whatever comes, the words stay, nothing is thrown, and the cuts do not mat
     assert.equal(render([...text]), whole, JSON.stringify(text));
     for (const letter of ["a", "b", "🌊", "，"]) {
       const count = (inside) => inside.replace(/<\/?\w+( [^>]*)?>/g, "").split(letter).length - 1;
-      if (!text.includes("](") && !text.includes("```") && !text.includes("<")) assert.ok(count(whole) >= text.split(letter).length - 1 - 1, JSON.stringify([text, whole]));
+      if (!text.includes("](") && !text.includes("```") && !text.includes("<"))
+        assert.ok(count(whole) >= text.split(letter).length - 1 - 1, JSON.stringify([text, whole]));
     }
   }
 });

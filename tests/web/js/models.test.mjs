@@ -1,11 +1,31 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { firstModel, groupModels, readProviders, searchModels, withoutKey } from "../../../src/thalweg/web/chat/models.js";
+import {
+  firstModel,
+  groupModels,
+  readProviders,
+  searchModels,
+  withoutKey,
+} from "../../../src/thalweg/web/chat/models.js";
 
 const ANSWER = {
   providers: [
-    { name: "openai", title: "OpenAI", ready: true, needs_key: true, key_variables: ["OPENAI_API_KEY"], models: ["openai/gpt-x"] },
-    { name: "ark", title: "Volcengine Ark", ready: false, needs_key: true, key_variables: ["ARK_API_KEY"], models: ["ark/doubao-1"] },
+    {
+      name: "openai",
+      title: "OpenAI",
+      ready: true,
+      needs_key: true,
+      key_variables: ["OPENAI_API_KEY"],
+      models: ["openai/gpt-x"],
+    },
+    {
+      name: "ark",
+      title: "Volcengine Ark",
+      ready: false,
+      needs_key: true,
+      key_variables: ["ARK_API_KEY"],
+      models: ["ark/doubao-1"],
+    },
     { name: "ollama", title: "Ollama", ready: false, needs_key: false, key_variables: [], models: [] },
     { odd: true },
   ],
@@ -19,19 +39,25 @@ const PROVIDERS = readProviders(ANSWER);
 const GROUPS = groupModels(MODELS, PROVIDERS);
 
 test("providers are read, and what is none is left out", () => {
-  assert.deepEqual(PROVIDERS.map(({ name, ready, variables, local }) => [name, ready, variables, local]), [
-    ["openai", true, ["OPENAI_API_KEY"], false],
-    ["ark", false, ["ARK_API_KEY"], false],
-    ["ollama", false, [], true],
-  ]);
+  assert.deepEqual(
+    PROVIDERS.map(({ name, ready, variables, local }) => [name, ready, variables, local]),
+    [
+      ["openai", true, ["OPENAI_API_KEY"], false],
+      ["ark", false, ["ARK_API_KEY"], false],
+      ["ollama", false, [], true],
+    ],
+  );
   for (const other of [null, {}, [], { providers: 7 }]) assert.deepEqual(readProviders(other), []);
 });
 
 test("models stand by their provider, the simulator last", () => {
-  assert.deepEqual(GROUPS.map(({ title, models }) => [title, models]), [
-    ["OpenAI", ["openai/gpt-x", "openai/gpt-y"]],
-    ["", ["sim/text"]],
-  ]);
+  assert.deepEqual(
+    GROUPS.map(({ title, models }) => [title, models]),
+    [
+      ["OpenAI", ["openai/gpt-x", "openai/gpt-y"]],
+      ["", ["sim/text"]],
+    ],
+  );
 });
 
 const SEARCHES = [
@@ -42,7 +68,11 @@ const SEARCHES = [
 ];
 
 for (const [text, expected] of SEARCHES) {
-  test(`searching ${JSON.stringify(text)}`, () => assert.deepEqual(searchModels(GROUPS, text).flatMap(({ models }) => models), expected));
+  test(`searching ${JSON.stringify(text)}`, () =>
+    assert.deepEqual(
+      searchModels(GROUPS, text).flatMap(({ models }) => models),
+      expected,
+    ));
 }
 
 const CLOSED = [
@@ -52,7 +82,11 @@ const CLOSED = [
 ];
 
 for (const [text, expected] of CLOSED) {
-  test(`providers without a key for ${JSON.stringify(text)}`, () => assert.deepEqual(withoutKey(PROVIDERS, text).map(({ name }) => name), expected));
+  test(`providers without a key for ${JSON.stringify(text)}`, () =>
+    assert.deepEqual(
+      withoutKey(PROVIDERS, text).map(({ name }) => name),
+      expected,
+    ));
 }
 
 test("the first model is the last one used, else a real one, else the simulator's", () => {

@@ -22,7 +22,13 @@ test("what is left at the default is not sent", () => {
 });
 
 test("all parameters", () => {
-  const body = ask([user("hi")], { system: "Be brief.", temperature: 0, maxTokens: 50, effort: "none", exampleTools: true });
+  const body = ask([user("hi")], {
+    system: "Be brief.",
+    temperature: 0,
+    maxTokens: 50,
+    effort: "none",
+    exampleTools: true,
+  });
   assert.deepEqual(body.messages[0], { role: "system", content: "Be brief." });
   assert.equal(body.temperature, 0);
   assert.equal(body.max_completion_tokens, 50);
@@ -36,7 +42,9 @@ test("pictures are parts, text stands before them", () => {
     { type: "text", text: "look" },
     { type: "image_url", image_url: { url: image.url } },
   ]);
-  assert.deepEqual(ask([user("", { images: [image] })]).messages[0].content, [{ type: "image_url", image_url: { url: image.url } }]);
+  assert.deepEqual(ask([user("", { images: [image] })]).messages[0].content, [
+    { type: "image_url", image_url: { url: image.url } },
+  ]);
 });
 
 test("a text file stands in a fence that it cannot leave", () => {
@@ -59,16 +67,31 @@ test("calls with their results; one without is left out", () => {
   ];
   const path = [user("a"), said("", { calls }), { role: "tool", callId: "c1", text: "7" }];
   assert.deepEqual(ask(path).messages.slice(1), [
-    { role: "assistant", content: null, tool_calls: [{ id: "c1", type: "function", function: { name: "f", arguments: "{}" } }] },
+    {
+      role: "assistant",
+      content: null,
+      tool_calls: [{ id: "c1", type: "function", function: { name: "f", arguments: "{}" } }],
+    },
     { role: "tool", tool_call_id: "c1", content: "7" },
   ]);
-  assert.deepEqual(ask([user("a"), said("", { calls }), user("never mind")]).messages.map(({ role }) => role), ["user", "user"]);
+  assert.deepEqual(
+    ask([user("a"), said("", { calls }), user("never mind")]).messages.map(({ role }) => role),
+    ["user", "user"],
+  );
 });
 
 /** What was typed, and what it is taken for. */
 const TOOLS = [
-  ["the inside alone", '[{"name": "f", "parameters": {}}]', { tools: [{ type: "function", function: { name: "f", parameters: {} } }] }],
-  ["as OpenAI writes it", '[{"type": "function", "function": {"name": "f"}}]', { tools: [{ type: "function", function: { name: "f" } }] }],
+  [
+    "the inside alone",
+    '[{"name": "f", "parameters": {}}]',
+    { tools: [{ type: "function", function: { name: "f", parameters: {} } }] },
+  ],
+  [
+    "as OpenAI writes it",
+    '[{"type": "function", "function": {"name": "f"}}]',
+    { tools: [{ type: "function", function: { name: "f" } }] },
+  ],
   ["one without its list", '{"name": "f"}', { tools: [{ type: "function", function: { name: "f" } }] }],
   ["no JSON", "[{", { problem: "tools_no_json" }],
   ["no name", '[{"description": "x"}]', { problem: "tools_no_name" }],
@@ -80,7 +103,7 @@ for (const [name, text, expected] of TOOLS) test(`tools: ${name}`, () => assert.
 test("tools with a problem are not sent", () => assert.deepEqual(toolsOf({ tools: "[{" }), []));
 
 test("curl sends the very body, and never a key", () => {
-  const body = ask([user("it's a \"test\" $HOME `x` \\n")]);
+  const body = ask([user('it\'s a "test" $HOME `x` \\n')]);
   const command = curlOf("http://127.0.0.1:8080", body, { keyed: true });
   assert.match(command, /-H "authorization: Bearer \$THALWEG_API_KEY"/);
   const script = `curl() { for last; do :; done; printf %s "$last"; }\n${command}`;

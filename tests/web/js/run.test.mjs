@@ -3,7 +3,8 @@ import test from "node:test";
 import { Failure } from "../../../src/thalweg/web/api/gateway.js";
 import { rateOf, Run, tokensOf } from "../../../src/thalweg/web/chat/run.js";
 
-const chunk = (delta, finish = null) => `data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`;
+const chunk = (delta, finish = null) =>
+  `data: ${JSON.stringify({ choices: [{ index: 0, delta, finish_reason: finish }] })}\n\n`;
 const DONE = "data: [DONE]\n\n";
 const HEADERS = { "x-thalweg-stream": "s-1", "x-request-id": "r-1", "x-thalweg-simulated": "1" };
 
@@ -66,18 +67,39 @@ test("a good answer", async () => {
   const { message, states } = await run(new Scripted({ pieces }));
   assert.deepEqual(states, ["connecting", "waiting", "streaming", "done"]);
   assert.equal(message.text, "Hi");
-  assert.deepEqual([message.streamId, message.requestId, message.simulated, message.finish], ["s-1", "r-1", true, "stop"]);
+  assert.deepEqual(
+    [message.streamId, message.requestId, message.simulated, message.finish],
+    ["s-1", "r-1", true, "stop"],
+  );
   assert.ok(message.ttftMs >= 0 && message.totalMs >= message.ttftMs);
 });
 
 /** Name, script, state, kind of fault, text. */
 const ENDINGS = [
-  ["a connection that breaks off in the middle", { pieces: [chunk({ content: "half" })], end: "break" }, "cut", "broke", "half"],
+  [
+    "a connection that breaks off in the middle",
+    { pieces: [chunk({ content: "half" })], end: "break" },
+    "cut",
+    "broke",
+    "half",
+  ],
   ["an end without a sign of it", { pieces: [chunk({ content: "half" })] }, "cut", "broke", "half"],
   ["an end before anything", { pieces: [] }, "failed", "broke", ""],
-  ["an error in the middle", { pieces: [chunk({ content: "half" }), 'data: {"error":{"message":"no","code":"overloaded"}}\n\n'] }, "cut", "said", "half"],
+  [
+    "an error in the middle",
+    { pieces: [chunk({ content: "half" }), 'data: {"error":{"message":"no","code":"overloaded"}}\n\n'] },
+    "cut",
+    "said",
+    "half",
+  ],
   ["an error instead of an answer", { pieces: ['data: {"error":{"message":"no"}}\n\n'] }, "failed", "said", ""],
-  ["a status", { refuse: new Failure("refused", { status: 404, code: "model_not_found", message: "no such model" }) }, "failed", "refused", ""],
+  [
+    "a status",
+    { refuse: new Failure("refused", { status: 404, code: "model_not_found", message: "no such model" }) },
+    "failed",
+    "refused",
+    "",
+  ],
   ["a missing key", { refuse: new Failure("unauthorised", { status: 401 }) }, "failed", "unauthorised", ""],
   ["nobody there", { refuse: new Failure("unreachable") }, "failed", "unreachable", ""],
   ["a bug of the page's", { refuse: new RangeError("oops") }, "failed", "page", ""],
@@ -128,7 +150,12 @@ test("where the stream has no name yet, stopping hangs up", async () => {
 });
 
 test("thinking is timed from its first word to the first of the answer", async () => {
-  const pieces = [chunk({ reasoning_content: "hm" }), chunk({ reasoning_content: "m" }), chunk({ content: "ok" }), DONE];
+  const pieces = [
+    chunk({ reasoning_content: "hm" }),
+    chunk({ reasoning_content: "m" }),
+    chunk({ content: "ok" }),
+    DONE,
+  ];
   const { message } = await run(new Scripted({ pieces }));
   assert.equal(message.reasoning, "hmm");
   assert.ok(message.thoughtMs >= 0);

@@ -24,8 +24,21 @@ const PATHS = [
 for (const [name, chosen, expected] of PATHS) test(name, () => assert.equal(ids(pathOf(MESSAGES, chosen)), expected));
 
 test("an empty conversation has no path", () => assert.deepEqual(pathOf([], {}), []));
-test("the order in storage does not matter", () => assert.equal(ids(pathOf([...MESSAGES].reverse(), { root: "a", a: "b" })), "abd"));
-test("a circle ends", () => assert.equal(ids(pathOf([{ id: "x", parent: null, at: 1 }, { id: "y", parent: "x", at: 2 }], {})), "xy"));
+test("the order in storage does not matter", () =>
+  assert.equal(ids(pathOf([...MESSAGES].reverse(), { root: "a", a: "b" })), "abd"));
+test("a circle ends", () =>
+  assert.equal(
+    ids(
+      pathOf(
+        [
+          { id: "x", parent: null, at: 1 },
+          { id: "y", parent: "x", at: 2 },
+        ],
+        {},
+      ),
+    ),
+    "xy",
+  ));
 
 test("children, the oldest first", () => {
   assert.equal(ids(childrenOf(MESSAGES, "a")), "bc");
@@ -56,4 +69,5 @@ const TITLES = [
   ["", ""],
 ];
 
-for (const [text, title] of TITLES) test(`a title out of ${JSON.stringify(text.slice(0, 20))}`, () => assert.equal(titleOf(text), title));
+for (const [text, title] of TITLES)
+  test(`a title out of ${JSON.stringify(text.slice(0, 20))}`, () => assert.equal(titleOf(text), title));

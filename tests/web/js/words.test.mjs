@@ -11,7 +11,10 @@ const use = (language, tag) => useWords(read(language), tag);
 test("words, values and plurals", () => {
   useWords({ hi: "Hi {name}, {other}", n_one: "{count} thing", n_other: "{count} things" }, "en");
   assert.equal(t("hi", { name: "Ann" }), "Hi Ann, {other}");
-  assert.deepEqual([0, 1, 2].map((count) => t("n", { count })), ["0 things", "1 thing", "2 things"]);
+  assert.deepEqual(
+    [0, 1, 2].map((count) => t("n", { count })),
+    ["0 things", "1 thing", "2 things"],
+  );
   assert.equal(t("unknown"), "unknown");
 });
 
@@ -23,7 +26,8 @@ const WANTED = [
   [[], "en"],
 ];
 
-for (const [wanted, language] of WANTED) test(`a browser that wants ${wanted}`, () => assert.equal(browserLanguage(wanted), language));
+for (const [wanted, language] of WANTED)
+  test(`a browser that wants ${wanted}`, () => assert.equal(browserLanguage(wanted), language));
 
 test("times and sizes, in both languages", () => {
   use("en", "en");

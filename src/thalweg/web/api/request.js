@@ -28,7 +28,11 @@ function fromAssistant(message, answered) {
   if (!message.text && calls.length === 0) return null;
   const said = { role: "assistant", content: message.text || null };
   if (calls.length > 0) {
-    said.tool_calls = calls.map(({ id, name, arguments: text }) => ({ id, type: "function", function: { name, arguments: text } }));
+    said.tool_calls = calls.map(({ id, name, arguments: text }) => ({
+      id,
+      type: "function",
+      function: { name, arguments: text },
+    }));
   }
   return said;
 }
@@ -70,7 +74,11 @@ export const EXAMPLE_TOOLS = [
       description: "Water level of a river at a gauge.",
       parameters: {
         type: "object",
-        properties: { river: { type: "string" }, gauge: { type: "string" }, unit: { type: "string", enum: ["cm", "ft"] } },
+        properties: {
+          river: { type: "string" },
+          gauge: { type: "string" },
+          unit: { type: "string", enum: ["cm", "ft"] },
+        },
         required: ["river", "gauge", "unit"],
       },
     },
@@ -106,7 +114,9 @@ export function readTools(text) {
   } catch {
     return { problem: "tools_no_json" };
   }
-  const tools = (Array.isArray(given) ? given : [given]).map((tool) => (tool?.type ? tool : { type: "function", function: tool }));
+  const tools = (Array.isArray(given) ? given : [given]).map((tool) =>
+    tool?.type ? tool : { type: "function", function: tool },
+  );
   const named = tools.every((tool) => typeof (tool.function ?? tool.custom)?.name === "string");
   return named ? { tools } : { problem: "tools_no_name" };
 }

@@ -40,7 +40,7 @@ export class AssistantView {
   /**
    * @param {object} message
    * @param {object} context
-   * @param {object} context.chat what a person may do: `regenerate`, `proceed`, `remove`, `retry`, `answerCalls`, `curl`, …
+   * @param {object} context.chat what a person may do: `regenerate`, `proceed`, `remove`, `retry`, `answerCalls`, …
    * @param {import("../lib/highlight.js").Highlighter} context.highlighter
    */
   constructor(message, { chat, highlighter }) {
@@ -52,7 +52,7 @@ export class AssistantView {
     this.#parts.facts.addEventListener("click", () => this.#openDetails());
   }
 
-  /** Show the message in its place; `place` tells of its siblings, `results` of its calls' results, `last` of its end. */
+  /** Show the message in its place; `place` tells of its siblings, `results` of its calls, `last` of its end. */
   show(message, { place, results, last }) {
     this.message = message;
     this.place = place;
@@ -149,7 +149,9 @@ export class AssistantView {
     const { message } = this;
     if (this.#calls.length === 0) return;
     const open = !underWay && this.last && message.calls.some((call) => !this.results.has(call.id));
-    message.calls.forEach((call, at) => this.#calls[at]?.settle({ underWay, result: this.results.get(call.id) ?? null, open }));
+    message.calls.forEach((call, at) =>
+      this.#calls[at]?.settle({ underWay, result: this.results.get(call.id) ?? null, open }),
+    );
     this.#sendResults?.remove();
     this.#sendResults = open ? this.#resultsButton() : null;
     if (this.#sendResults) this.#parts.calls.append(this.#sendResults);
@@ -161,7 +163,11 @@ export class AssistantView {
       icon: "send",
       text: t("send_results", { count: calls.length }),
       class: "primary small calls-send",
-      click: () => this.#chat.answerCalls(this.message, calls.map((_, at) => this.#calls[at].typed)),
+      click: () =>
+        this.#chat.answerCalls(
+          this.message,
+          calls.map((_, at) => this.#calls[at].typed),
+        ),
     });
   }
 
@@ -178,9 +184,12 @@ export class AssistantView {
     const { message } = this;
     if (message.state === "failed") return this.#faultNotice("bad");
     if (message.state === "cut") return this.#faultNotice("");
-    if (message.state === "stopped") return el("div", { class: "notice" }, el("span", { text: stopLine(message) }), ...this.#goOn());
-    if (message.finish === "length") return el("div", { class: "notice" }, el("span", { text: t("ended_by_length") }), ...this.#goOn());
-    if (message.finish === "content_filter") return el("div", { class: "notice" }, el("span", { text: t("ended_by_filter") }));
+    if (message.state === "stopped")
+      return el("div", { class: "notice" }, el("span", { text: stopLine(message) }), ...this.#goOn());
+    if (message.finish === "length")
+      return el("div", { class: "notice" }, el("span", { text: t("ended_by_length") }), ...this.#goOn());
+    if (message.finish === "content_filter")
+      return el("div", { class: "notice" }, el("span", { text: t("ended_by_filter") }));
     if (!message.text && !message.calls?.length && message.state === "done") {
       return el("div", { class: "notice" }, el("span", { text: t("ended_empty") }));
     }
@@ -192,14 +201,28 @@ export class AssistantView {
     const fault = message.fault ?? { kind: "broke" };
     const { title, advice } = explain(fault);
     const failed = message.state === "failed";
-    const ids = [...(fault.code || fault.status ? [[t("fault_code"), [fault.status, fault.code].filter(Boolean).join(" ")]] : []), ...idRows(message)];
+    const ids = [
+      ...(fault.code || fault.status ? [[t("fault_code"), [fault.status, fault.code].filter(Boolean).join(" ")]] : []),
+      ...idRows(message),
+    ];
     return el(
       "div",
       { class: `notice boxed ${tone}`, role: "group", "aria-label": title },
-      el("div", { class: "notice-title" }, icon(failed ? "alert" : "cut"), el("span", { text: failed ? title : t("cut_title") })),
+      el(
+        "div",
+        { class: "notice-title" },
+        icon(failed ? "alert" : "cut"),
+        el("span", { text: failed ? title : t("cut_title") }),
+      ),
       el("div", { class: "notice-text", text: failed ? advice : t("cut_text", { why: title, advice }) }),
       fault.message ? el("div", { class: "notice-said", dir: "auto", text: fault.message }) : null,
-      ids.length ? el("div", { class: "notice-ids" }, ...ids.map(([name, value]) => el("span", { text: t("named", { name, value }) }))) : null,
+      ids.length
+        ? el(
+            "div",
+            { class: "notice-ids" },
+            ...ids.map(([name, value]) => el("span", { text: t("named", { name, value }) })),
+          )
+        : null,
       el("div", { class: "notice-row" }, ...(failed ? this.#tryAgain() : this.#goOn(true))),
     );
   }
@@ -207,22 +230,45 @@ export class AssistantView {
   #tryAgain() {
     const key = this.message.fault?.kind === "unauthorised";
     return [
-      key ? button({ icon: "key", text: t("enter_key"), class: "primary small", click: () => this.#chat.askForKey() }) : null,
-      button({ icon: "again", text: t("retry"), class: key ? "plain small" : "primary small", click: () => this.#chat.retry(this.message) }),
+      key
+        ? button({ icon: "key", text: t("enter_key"), class: "primary small", click: () => this.#chat.askForKey() })
+        : null,
+      button({
+        icon: "again",
+        text: t("retry"),
+        class: key ? "plain small" : "primary small",
+        click: () => this.#chat.retry(this.message),
+      }),
     ].filter(Boolean);
   }
 
   #goOn(boxed = false) {
     if (!this.last || this.message.calls?.length) {
-      return boxed ? [button({ icon: "again", text: t("regenerate"), class: "plain small", click: () => this.#chat.regenerate(this.message) })] : [];
+      return boxed
+        ? [
+            button({
+              icon: "again",
+              text: t("regenerate"),
+              class: "plain small",
+              click: () => this.#chat.regenerate(this.message),
+            }),
+          ]
+        : [];
     }
     return [
       el(
         "span",
         { class: "notice-row" },
-        this.message.text ? button({ icon: "jump", text: t("continue"), class: "plain small", click: () => this.#chat.proceed() }) : null,
+        this.message.text
+          ? button({ icon: "jump", text: t("continue"), class: "plain small", click: () => this.#chat.proceed() })
+          : null,
         boxed || !this.message.text
-          ? button({ icon: "again", text: t("regenerate"), class: "plain small", click: () => this.#chat.regenerate(this.message) })
+          ? button({
+              icon: "again",
+              text: t("regenerate"),
+              class: "plain small",
+              click: () => this.#chat.regenerate(this.message),
+            })
           : null,
       ),
     ];
@@ -232,11 +278,21 @@ export class AssistantView {
 
   #actions() {
     const { message } = this;
-    const copy = button({ icon: "copy", label: t("copy"), class: "quiet small", click: () => copyText(message.text, copy) });
+    const copy = button({
+      icon: "copy",
+      label: t("copy"),
+      class: "quiet small",
+      click: () => copyText(message.text, copy),
+    });
     return [
       branchesOf(this.place, this.#chat),
       message.text ? copy : null,
-      button({ icon: "again", label: t("regenerate"), class: "quiet small", click: () => this.#chat.regenerate(message) }),
+      button({
+        icon: "again",
+        label: t("regenerate"),
+        class: "quiet small",
+        click: () => this.#chat.regenerate(message),
+      }),
       button({ icon: "bin", label: t("delete"), class: "quiet small", click: () => this.#chat.remove(message) }),
     ].filter(Boolean);
   }
@@ -250,7 +306,12 @@ export class AssistantView {
       click: () => copyText(this.#chat.curlOf(message), copy),
     });
     const ids = idRows(message).map(([, value]) => value);
-    const copyIds = button({ icon: "copy", text: t("copy_ids"), class: "plain small", click: () => copyText(ids.join("\n"), copyIds) });
+    const copyIds = button({
+      icon: "copy",
+      text: t("copy_ids"),
+      class: "plain small",
+      click: () => copyText(ids.join("\n"), copyIds),
+    });
     openPopover(this.#parts.facts, detailsOf(message, ids.length ? [copy, copyIds] : [copy]), { label: t("details") });
   }
 }
@@ -261,5 +322,9 @@ export function stopLine(message) {
   if (!stop) return t("stopped");
   const closed = t("stopped_closed", { n: fixed(stop.upstream_closed_ms, stop.upstream_closed_ms < 10 ? 1 : 0) });
   if (typeof stop.tokens !== "number") return closed;
-  return t("stopped_tokens", { closed, tokens: t("n_tokens", { count: stop.tokens, n: whole(stop.tokens) }), source: sourceWord(stop.source) });
+  return t("stopped_tokens", {
+    closed,
+    tokens: t("n_tokens", { count: stop.tokens, n: whole(stop.tokens) }),
+    source: sourceWord(stop.source),
+  });
 }

@@ -1,5 +1,5 @@
-// Pictures and text files that go along with a message. Pictures become data URLs, text goes into the message: nothing is
-// uploaded anywhere, and nothing is fetched by the gateway.
+// Pictures and text files that go along with a message. Pictures become data URLs, text goes into the message: nothing
+// is uploaded anywhere, and nothing is fetched by the gateway.
 
 import { bytes } from "../lib/format.js";
 import { newId } from "../lib/ids.js";
@@ -37,12 +37,16 @@ async function readFile(file, total) {
   const name = file.name || t("image");
   const picture = PICTURES.has(file.type);
   const most = picture ? MOST_IMAGE_BYTES : MOST_TEXT_BYTES;
-  if (file.type.startsWith("image/") && !picture && file.type !== "image/svg+xml") return { refused: t("refused_picture", { name }) };
+  if (file.type.startsWith("image/") && !picture && file.type !== "image/svg+xml")
+    return { refused: t("refused_picture", { name }) };
   if (file.size > most) return { refused: t("refused_size", { name, size: bytes(file.size), most: bytes(most) }) };
-  if (total + file.size > MOST_TOTAL_BYTES) return { refused: t("refused_total", { name, most: bytes(MOST_TOTAL_BYTES) }) };
+  if (total + file.size > MOST_TOTAL_BYTES)
+    return { refused: t("refused_total", { name, most: bytes(MOST_TOTAL_BYTES) }) };
   if (picture) return { image: { id: newId(), name, size: file.size, url: await dataUrl(file) } };
   const text = textIn(await file.arrayBuffer());
-  return text === null ? { refused: t("refused_kind", { name }) } : { text: { id: newId(), name, size: file.size, text } };
+  return text === null
+    ? { refused: t("refused_kind", { name }) }
+    : { text: { id: newId(), name, size: file.size, text } };
 }
 
 function dataUrl(file) {

@@ -29,7 +29,7 @@ export class CallView {
    */
   settle({ underWay, result, open }) {
     const { state, result: box, said, answer } = this.#parts;
-    state.textContent = underWay ? t("call_streaming") : result !== null ? t("call_answered") : open ? t("call_waits") : t("call_open");
+    state.textContent = t(stateOf(underWay, result, open));
     box.hidden = result === null;
     said.textContent = result ?? "";
     answer.hidden = !open || result !== null;
@@ -43,4 +43,10 @@ export class CallView {
   focus() {
     this.#parts.input.focus();
   }
+}
+
+function stateOf(underWay, result, open) {
+  if (underWay) return "call_streaming";
+  if (result !== null) return "call_answered";
+  return open ? "call_waits" : "call_open";
 }

@@ -19,6 +19,8 @@ const SAVE_MS = 500;
  * @property {(message: object) => void} grown a message has more to show
  * @property {(message: object) => void} ended a message will not change by itself any more
  * @property {(text: string, undo: () => void) => void} undoable something was taken away
+ * @property {() => void} busy something cannot be done before the answer under way is over
+ * @property {() => void} unkept the browser could not save something
  */
 
 /** One for the page. */
@@ -31,19 +33,30 @@ export class Chat {
   /** Answers under way, by their message's id. */
   #runs = new Map();
   #saves = new Map();
+  /** Conversations that were deleted while an answer in them was made: it is not kept. */
+  #gone = new Set();
 
   /** The open conversation; `null` before its first message. */
   conversation = null;
   messages = [];
   /** What the next conversation begins with. */
   fresh;
+  /** The model for those who have never chosen one. */
+  firstModel = "";
 
   constructor({ store, gateway, settings, page }) {
     this.#store = store;
     this.#gateway = gateway;
     this.#settings = settings;
     this.#page = page;
-    this.fresh = { model: settings.get("model"), parameters: { ...settings.get("parameters") } };
+    this.#refresh();
+  }
+
+  #refresh() {
+    this.fresh = {
+      model: this.#settings.get("model") || this.firstModel,
+      parameters: { ...this.#settings.get("parameters") },
+    };
   }
 
   set tabs(tabs) {
@@ -100,7 +113,7 @@ export class Chat {
   openNew() {
     this.conversation = null;
     this.messages = [];
-    this.fresh = { model: this.#settings.get("model") || this.fresh.model, parameters: { ...this.#settings.get("parameters") } };
+    this.#refresh();
     this.#page.opened();
   }
 
@@ -156,7 +169,7 @@ export class Chat {
   }
 
   async setParameters(parameters) {
-    const { tools, system, ...lasting } = parameters;
+    const { tools, exampleTools, system, ...lasting } = parameters;
     // Instructions and tools belong to one conversation; how a model samples is a habit.
     this.#settings.set("parameters", lasting);
     await this.#setOnConversation({ parameters });
@@ -182,9 +195,15 @@ export class Chat {
 
   // Talking
 
+  /** Whether nothing is under way here; else the page says so. */
+  #isFree() {
+    if (this.running) this.#page.busy();
+    return !this.running;
+  }
+
   /** Ask something at the end of what is shown. */
   async send(text, images = [], files = []) {
-    if (this.running) return;
+    if (!this.#isFree()) return;
     if (!this.conversation) this.#begin(text, images, files);
     const path = this.path;
     await this.#ask({ role: "user", text, images, files }, path[path.length - 1]?.id ?? null);
@@ -192,19 +211,19 @@ export class Chat {
 
   /** Ask in other words what was asked before: a branch beside it. */
   async resend(message, text) {
-    if (this.running || (!text.trim() && !message.images?.length && !message.files?.length)) return;
+    if (!this.#isFree() || (!text.trim() && !message.images?.length && !message.files?.length)) return;
     await this.#ask({ role: "user", text: text.trim(), images: message.images, files: message.files }, message.parent);
   }
 
   /** Another answer to the same question. */
   async regenerate(message) {
-    if (this.running) return;
+    if (!this.#isFree()) return;
     await this.#answer(message.parent);
   }
 
   /** The same again in place of one that failed. */
   async retry(message) {
-    if (this.running) return;
+    if (!this.#isFree()) return;
     await this.#delete([message]);
     await this.#answer(message.parent);
   }
@@ -216,7 +235,7 @@ export class Chat {
 
   /** Give the results of an answer's calls, and have it go on. */
   async answerCalls(message, results) {
-    if (this.running) return;
+    if (!this.#isFree()) return;
     let parent = message.id;
     const made = message.calls.map((call, at) => {
       const result = this.#message({ role: "tool", callId: call.id, name: call.name, text: results[at] }, parent);
@@ -299,6 +318,7 @@ export class Chat {
     await kept;
     clearTimeout(this.#saves.get(message.id));
     this.#saves.delete(message.id);
+    if (this.#gone.has(conversation.id)) return;
     await this.#keep({ messages: [message] }, conversation.id);
     this.#page.ended(message);
   }
@@ -319,7 +339,7 @@ export class Chat {
 
   /** Delete a message and what follows it. */
   async remove(message) {
-    if (this.running) return;
+    if (!this.#isFree()) return;
     const { conversation } = this;
     const gone = subtree(this.messages, message.id);
     await this.#delete(gone);
@@ -332,11 +352,15 @@ export class Chat {
 
   /** Delete a conversation. */
   async removeConversation(id) {
+    this.#gone.add(id);
     for (const run of this.#runs.values()) if (run.message.conversation === id) run.stop();
     const gone = await this.#store.deleteConversation(id);
     if (this.conversation?.id === id) this.openNew();
     this.#told(id);
-    this.#page.undoable(t("conversation_deleted"), () => this.#keep(gone, id));
+    this.#page.undoable(t("conversation_deleted"), () => {
+      this.#gone.delete(id);
+      return this.#keep(gone, id);
+    });
   }
 
   async #delete(gone) {
@@ -352,14 +376,20 @@ export class Chat {
   async entries(id = null) {
     const conversations = id ? [await this.#store.conversation(id)] : await this.#store.conversations();
     return Promise.all(
-      conversations.map(async (conversation) => ({ conversation, messages: await this.#store.messages(conversation.id) })),
+      conversations.map(async (conversation) => ({
+        conversation,
+        messages: await this.#store.messages(conversation.id),
+      })),
     );
   }
 
   /** Take conversations in. Returns the first one's id. */
   async takeIn(entries) {
     await this.#keep(
-      { conversations: entries.map((entry) => entry.conversation), messages: entries.flatMap((entry) => entry.messages) },
+      {
+        conversations: entries.map((entry) => entry.conversation),
+        messages: entries.flatMap((entry) => entry.messages),
+      },
       null,
     );
     return entries[0].conversation.id;
@@ -373,7 +403,7 @@ export class Chat {
       message.id,
       setTimeout(() => {
         this.#saves.delete(message.id);
-        this.#keep({ messages: [message] }, message.conversation, false);
+        if (!this.#gone.has(message.conversation)) this.#keep({ messages: [message] }, message.conversation, false);
       }, SAVE_MS),
     );
   }

@@ -6,6 +6,7 @@ import { t } from "../lib/words.js";
 import { readFiles } from "./attachments.js";
 
 const DRAFT_MS = 250;
+const TOUCH = matchMedia("(pointer: coarse)");
 
 /** The box at the foot of the page. One for the page. */
 export class Composer {
@@ -23,6 +24,7 @@ export class Composer {
    * @param {() => void} acts.stop
    * @param {() => void} acts.editLast
    * @param {(draft: object) => void} acts.keepDraft
+   * @param {(text: string) => void} acts.keepLastWords the page is left, and a draft may not be kept in time
    * @param {(text: string) => void} acts.say
    */
   constructor(parts, acts) {
@@ -41,9 +43,11 @@ export class Composer {
     parts.text.addEventListener("input", () => this.#changed());
     parts.text.addEventListener("keydown", (event) => this.#key(event));
     parts.text.addEventListener("paste", (event) => this.#paste(event));
-    addEventListener("pagehide", () => this.#keepDraft());
+    addEventListener("pagehide", () => acts.keepLastWords(parts.text.value));
     document.addEventListener("visibilitychange", () => document.hidden && this.#keepDraft());
     this.#listenForDrops();
+    // On glass there is no Shift: Enter makes a line there, and the button sends.
+    parts.text.enterKeyHint = TOUCH.matches ? "enter" : "send";
     this.#changed();
   }
 
@@ -107,7 +111,8 @@ export class Composer {
   #key(event) {
     // A press of Enter that chooses among an input method's proposals sends nothing.
     if (event.isComposing || event.keyCode === 229) return;
-    if (event.key === "Enter" && !event.shiftKey && !event.altKey) {
+    const sends = event.ctrlKey || event.metaKey || (!event.shiftKey && !event.altKey && !TOUCH.matches);
+    if (event.key === "Enter" && sends) {
       event.preventDefault();
       this.#send();
     } else if (event.key === "ArrowUp" && this.isEmpty && !this.#busy) {
@@ -175,13 +180,20 @@ export class Composer {
     const { attachments } = this.#parts;
     attachments.hidden = this.#images.length + this.#files.length === 0;
     attachments.replaceChildren(
-      ...this.#images.map((image) => this.#card("attachment image", image, el("img", { src: image.url, alt: image.name }))),
+      ...this.#images.map((image) =>
+        this.#card("attachment image", image, el("img", { src: image.url, alt: image.name })),
+      ),
       ...this.#files.map((file) =>
         this.#card(
           "attachment",
           file,
           icon("file"),
-          el("span", { class: "attachment-name" }, file.name, el("span", { class: "attachment-size", text: bytes(file.size) })),
+          el(
+            "span",
+            { class: "attachment-name" },
+            file.name,
+            el("span", { class: "attachment-size", text: bytes(file.size) }),
+          ),
         ),
       ),
     );

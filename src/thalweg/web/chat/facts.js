@@ -1,7 +1,7 @@
 // The figures of an answer: a line below it, and all of them beside a button.
 
 import { el } from "../lib/dom.js";
-import { fixed, seconds, whole } from "../lib/format.js";
+import { fixed, moment, seconds, whole } from "../lib/format.js";
 import { t } from "../lib/words.js";
 import { rateOf, tokensOf } from "./run.js";
 
@@ -45,6 +45,7 @@ export function factRows(message) {
   const rate = rateOf(message);
   const rows = [
     ["fact_model", message.model],
+    ["fact_when", moment(message.at)],
     ["fact_answered_by", message.simulated ? t("fact_simulator") : null],
     ["fact_first", isThere(message.ttftMs) ? seconds(message.ttftMs) : null],
     ["fact_total", isThere(message.totalMs) ? seconds(message.totalMs) : null],
@@ -82,6 +83,7 @@ function counted(count, among, key) {
 export function detailsOf(message, actions) {
   const list = el("dl");
   for (const [name, value] of factRows(message)) list.append(el("dt", { text: name }), el("dd", { text: value }));
-  for (const [name, value] of idRows(message)) list.append(el("dt", { text: name }), el("dd", { class: "id", text: value }));
+  for (const [name, value] of idRows(message))
+    list.append(el("dt", { text: name }), el("dd", { class: "id", text: value }));
   return el("div", { class: "details" }, list, el("div", { class: "details-row" }, ...actions));
 }

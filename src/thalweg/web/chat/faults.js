@@ -44,7 +44,9 @@ const BY_STATUS = {
  * @param {{kind: string, code?: string | null, status?: number | null, retryAfter?: number | null}} fault
  */
 export function explain(fault) {
-  const keys = BY_KIND[fault.kind] ?? BY_CODE[fault.code] ?? BY_STATUS[fault.status] ?? ["fault_upstream", "fault_again_do"];
+  const keys = BY_KIND[fault.kind] ??
+    BY_CODE[fault.code] ??
+    BY_STATUS[fault.status] ?? ["fault_upstream", "fault_again_do"];
   const advice = fault.retryAfter ? t("fault_wait", { count: Math.ceil(fault.retryAfter) }) : t(keys[1]);
   return { title: t(keys[0]), advice };
 }

@@ -1,4 +1,5 @@
-// Conversations as files, out and in: JSON with everything, Markdown to read. Foreign files are taken apart field by field.
+// Conversations as files, out and in: JSON with everything, Markdown to read. Foreign files are taken apart field by
+// field.
 
 import { newId } from "../lib/ids.js";
 import { pathOf } from "./tree.js";
@@ -23,7 +24,8 @@ export function toMarkdown({ conversation, messages }, words) {
     for (const file of message.files ?? []) lines.push(`_${file.name}_`, "");
     // A line of a message that looks like our mark must not be one.
     lines.push(...message.text.split("\n").map((line) => (MARK.test(line) ? ` ${line}` : line)), "");
-    for (const call of message.calls ?? []) lines.push("```json", JSON.stringify({ [call.name]: call.arguments }), "```", "");
+    for (const call of message.calls ?? [])
+      lines.push("```json", JSON.stringify({ [call.name]: call.arguments }), "```", "");
   }
   return lines.join("\n");
 }

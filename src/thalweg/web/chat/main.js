@@ -14,6 +14,7 @@ import { Chat } from "./chat.js";
 import { Composer } from "./composer.js";
 import { KeyDialog, RenameDialog, SettingsDialog, ShortcutsDialog } from "./dialogs.js";
 import { fromFile, toJson, toMarkdown } from "./files.js";
+import { keepLastWords, takeLastWords } from "./last-words.js";
 import { firstModel, groupModels, readProviders } from "./models.js";
 import { Panel } from "./panel.js";
 import { openPicker } from "./picker.js";
@@ -44,6 +45,7 @@ class ChatPage {
   #providers = [];
   #ticking = null;
   #away = null;
+  #asking = false;
 
   async begin() {
     await useLanguage(this.#settings.get("language") || browserLanguage());
@@ -63,7 +65,10 @@ class ChatPage {
     this.toasts = new Toasts(parts.toasts);
     this.announcer = new Announcer(parts.announcer, this.#settings);
     this.chat = new Chat({ store: this.store, gateway: this.#gateway, settings: this.#settings, page: this });
-    this.chat.tabs = new Tabs({ changed: (id) => this.chat.changedElsewhere(id), isMine: (id) => this.chat.isMine(id) });
+    this.chat.tabs = new Tabs({
+      changed: (id) => this.chat.changedElsewhere(id),
+      isMine: (id) => this.chat.isMine(id),
+    });
     this.chat.askForKey = () => this.#askForKey();
     this.thread = new Thread(parts.thread, { chat: this.chat, highlighter: this.#highlighter });
     this.scroll = new StickyScroll(parts.scroller, parts.thread, (sticks) => (parts.jump.hidden = sticks));
@@ -72,7 +77,8 @@ class ChatPage {
       send: (text, images, files) => this.#send(text, images, files),
       stop: () => this.chat.stop(),
       editLast: () => this.thread.lastAsked?.edit(),
-      keepDraft: (draft) => this.store.keepDraft({ id: this.chat.id, ...draft }).catch(() => {}),
+      keepDraft: (draft) => this.#keepDraft(draft),
+      keepLastWords: (text) => keepLastWords(this.chat.id, text),
       say: (text) => this.toasts.say(text),
     });
     this.sidebar = new Sidebar(parts, this.#settings, {
@@ -124,10 +130,12 @@ class ChatPage {
   // Which conversation
 
   async #openFromAddress() {
-    const wanted = decodeURIComponent(location.hash.slice(1));
+    const wanted = location.hash.slice(1);
     if (wanted.includes("=")) return this.#openFromLink(new URLSearchParams(wanted));
     if (wanted && wanted === this.chat.conversation?.id) return;
-    if (!wanted || !(await this.chat.open(wanted))) this.chat.openNew();
+    if (wanted && (await this.chat.open(wanted))) return;
+    if (wanted) history.replaceState(null, "", location.pathname);
+    this.chat.openNew();
   }
 
   /** `#model=…&prompt=…&system=…`: a link that prepares a conversation. Nothing is sent before a person does. */
@@ -157,11 +165,17 @@ class ChatPage {
     this.panel.fill(chat.parameters);
     this.#showModel();
     this.listed();
-    const id = chat.id;
-    const draft = await this.store.draft(id);
-    if (id !== chat.id) return;
-    this.composer.fill(draft);
+    this.composer.fill(null);
     if (!matchMedia("(pointer: coarse)").matches) this.composer.focus();
+    const id = chat.id;
+    const words = takeLastWords(id);
+    const draft = await this.store.draft(id);
+    // Whoever writes faster than the disk reads keeps what was written.
+    if (id !== chat.id || !this.composer.isEmpty) return;
+    if (!draft && !words) return;
+    const found = { images: [], files: [], ...draft, text: words ?? draft.text };
+    this.composer.fill(found);
+    if (words) this.#keepDraft(found);
   }
 
   shown() {
@@ -209,6 +223,10 @@ class ChatPage {
     this.toasts.say(text, { text: t("undo"), click: undo });
   }
 
+  busy() {
+    this.toasts.say(t("busy"));
+  }
+
   unkept() {
     this.toasts.say(t("not_kept"));
   }
@@ -220,6 +238,14 @@ class ChatPage {
     const sending = this.chat.send(text, images, files);
     if (this.chat.conversation) history.replaceState(null, "", `#${this.chat.conversation.id}`);
     await sending;
+  }
+
+  async #keepDraft({ text, images, files }) {
+    try {
+      await this.store.keepDraft({ id: this.chat.id, text, images, files });
+    } catch {
+      // The browser's storage is full or gone: the words stand in the field all the same.
+    }
   }
 
   #take({ prompt, model, tools }) {
@@ -277,7 +303,11 @@ class ChatPage {
   }
 
   async #exportAll() {
-    download(fileName(`thalweg-${new Date().toISOString().slice(0, 10)}`, "json"), "application/json", toJson(await this.chat.entries()));
+    download(
+      fileName(`thalweg-${new Date().toISOString().slice(0, 10)}`, "json"),
+      "application/json",
+      toJson(await this.chat.entries()),
+    );
   }
 
   async #import(files) {
@@ -308,13 +338,17 @@ class ChatPage {
       else if (failure.kind === "unreachable") this.#watchForReturn();
       else this.toasts.say(failure.message);
     }
-    if (!this.chat.model) this.chat.fresh.model = firstModel(this.#groups, this.#settings.get("model"));
+    this.chat.firstModel = firstModel(this.#groups, this.#settings.get("model"));
+    this.chat.fresh.model ||= this.chat.firstModel;
     this.#showModel();
     if (this.chat.path.length === 0) this.shown();
   }
 
   async #askForKey() {
+    if (this.#asking) return;
+    this.#asking = true;
     const key = await this.keyDialog.ask({ wrong: Boolean(this.#keys.key) });
+    this.#asking = false;
     if (!key) return;
     this.#keys.key = key;
     await this.#loadModels();
@@ -353,7 +387,11 @@ class ChatPage {
 
   #showTitle() {
     const title = this.chat.conversation?.title ?? "";
-    this.#parts.title.textContent = title;
+    const unseen = el("span", {
+      class: "out-of-sight",
+      text: t(this.chat.conversation ? "untitled" : "new_conversation"),
+    });
+    this.#parts.title.replaceChildren(title || unseen);
     document.title = title ? t("title_of", { title }) : t("brand");
   }
 
@@ -374,7 +412,7 @@ class ChatPage {
       ...[
         tools ? chip("tool", t("n_tools", { count: tools })) : null,
         parameters.system?.trim() ? chip("edit", t("has_system")) : null,
-        parameters.effort ? chip("think", t("has_effort", { effort: parameters.effort })) : null,
+        parameters.effort ? chip("think", t("has_effort", { effort: t(`effort_${parameters.effort}`) })) : null,
       ].filter(Boolean),
     );
   }

@@ -3,7 +3,13 @@
 /**
  * A provider: `ready` says that its models can be called now, `variables` what would make it so, `local` that it is an
  * engine which needs no key, `models` some of its models' names.
- * @typedef {{name: string, title: string, ready: boolean, variables: string[], local: boolean, models: string[]}} Provider
+ * @typedef {object} Provider
+ * @property {string} name
+ * @property {string} title
+ * @property {boolean} ready
+ * @property {string[]} variables
+ * @property {boolean} local
+ * @property {string[]} models
  * @typedef {{provider: string, title: string, models: string[]}} Group
  */
 
@@ -18,7 +24,9 @@ export function groupModels(models, providers) {
     if (!groups.has(provider)) groups.set(provider, { provider, title: titles.get(provider) ?? "", models: [] });
     groups.get(provider).models.push(id);
   }
-  return [...groups.values()].sort((one, other) => Number(one.provider === SIMULATOR) - Number(other.provider === SIMULATOR));
+  return [...groups.values()].sort(
+    (one, other) => Number(one.provider === SIMULATOR) - Number(other.provider === SIMULATOR),
+  );
 }
 
 /** Providers out of the gateway's answer; empty where there is none. */
@@ -42,7 +50,9 @@ export function searchModels(groups, text) {
   return groups
     .map((group) => ({
       ...group,
-      models: group.models.filter((model) => words.every((word) => `${model} ${group.title}`.toLowerCase().includes(word))),
+      models: group.models.filter((model) =>
+        words.every((word) => `${model} ${group.title}`.toLowerCase().includes(word)),
+      ),
     }))
     .filter((group) => group.models.length > 0);
 }

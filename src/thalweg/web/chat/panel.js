@@ -7,7 +7,9 @@ import { readTools } from "../api/request.js";
 
 /** Whether anything is set that a model does not do by itself. */
 export function isSet(parameters) {
-  return Object.values(parameters).some((value) => value !== undefined && value !== null && value !== "" && value !== false);
+  return Object.values(parameters).some(
+    (value) => value !== undefined && value !== null && value !== "" && value !== false,
+  );
 }
 
 /** The panel at the side. One for the page. */
@@ -78,7 +80,9 @@ export class Panel {
     parts.effort.value = this.#values.effort ?? "";
     parts.effort.addEventListener("change", () => this.#set("effort", parts.effort.value || undefined));
     parts.exampleTools.checked = Boolean(this.#values.exampleTools);
-    parts.exampleTools.addEventListener("change", () => this.#set("exampleTools", parts.exampleTools.checked || undefined));
+    parts.exampleTools.addEventListener("change", () =>
+      this.#set("exampleTools", parts.exampleTools.checked || undefined),
+    );
     this.#text(parts.tools, "tools");
     parts.tools.addEventListener("input", () => this.#checkTools());
     this.#checkTools();

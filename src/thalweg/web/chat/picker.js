@@ -44,7 +44,12 @@ class Picker {
       placeholder: t("search_models"),
       on: { input: () => this.#fill(), keydown: (event) => this.#key(event) },
     });
-    this.root = el("div", { class: "picker" }, el("label", { class: "picker-search" }, icon("search"), this.#input), this.#list);
+    this.root = el(
+      "div",
+      { class: "picker" },
+      el("label", { class: "picker-search" }, icon("search"), this.#input),
+      this.#list,
+    );
     this.#fill();
   }
 

@@ -8,7 +8,11 @@ let open = null;
 /** The button of what was open when it was pressed: the press closes it before the button's own click comes. */
 let pressed = null;
 
-document.addEventListener("pointerdown", ({ target }) => (pressed = open?.anchor.contains(target) ? open.anchor : null), true);
+document.addEventListener(
+  "pointerdown",
+  ({ target }) => (pressed = open?.anchor.contains(target) ? open.anchor : null),
+  true,
+);
 
 /** Close whatever is open. */
 export function closePopover() {
@@ -28,8 +32,10 @@ export function openPopover(anchor, content, { role = "dialog", label, closed })
   closePopover();
   if (again) return null;
   const element = el("div", { class: "popover", popover: "auto", role, "aria-label": label }, content);
-  document.body.append(element);
+  // Within a landmark, as everything else: beside its button, whose place it shares.
+  (anchor.closest("nav, main") ?? document.body).append(element);
   open = { anchor, element };
+  element.addEventListener("keydown", (event) => event.key === "Escape" && event.stopPropagation());
   anchor.setAttribute("aria-expanded", "true");
   element.addEventListener("beforetoggle", (event) => {
     if (event.newState === "closed" && open?.element === element) open = null;
@@ -42,8 +48,10 @@ export function openPopover(anchor, content, { role = "dialog", label, closed })
     if (inside) anchor.focus();
     closed?.();
   });
-  element.showPopover();
+  // The button is its source: Tab goes from there into it.
+  element.showPopover({ source: anchor });
   putBeside(element, anchor);
+  element.querySelector("button, input")?.focus();
   return element;
 }
 

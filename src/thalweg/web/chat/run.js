@@ -1,8 +1,8 @@
 // One answer while it is made: from the request to its end, whichever that is. It changes its message and tells when;
 // nothing of the page is known here.
 //
-// A message's `state`: `connecting`, `waiting` (the gateway is there, no token yet), `streaming`, `stopping`; then one of
-// `done`, `stopped`, `cut` (it broke off: what came stays), `failed` (nothing came).
+// A message's `state`: `connecting`, `waiting` (the gateway is there, no token yet), `streaming`, `stopping`; then one
+// of `done`, `stopped`, `cut` (it broke off: what came stays), `failed` (nothing came).
 
 import { Failure, readAnswer } from "../api/gateway.js";
 import { isWhole, newAnswer } from "../api/answer.js";
@@ -179,7 +179,8 @@ export class Run {
     message.ttftMs = this.#firstAt ? this.#firstAt - this.#begun : null;
     message.streamMs = this.#firstAt ? this.#lastAt - this.#firstAt : null;
     message.totalMs = performance.now() - this.#begun;
-    if (this.#thoughtSince && message.thoughtMs === undefined) message.thoughtMs = performance.now() - this.#thoughtSince;
+    if (this.#thoughtSince && message.thoughtMs === undefined)
+      message.thoughtMs = performance.now() - this.#thoughtSince;
     delete message.thinkingSince;
   }
 }
@@ -189,7 +190,8 @@ function hasContent(message) {
 }
 
 /**
- * Tokens of an answer as far as they are known: `{output, source}`, source `reported`, `counted`, `estimated` or `unknown`.
+ * Tokens of an answer as far as they are known: `{output, source}`, source `reported`, `counted`, `estimated` or
+ * `unknown`.
  */
 export function tokensOf(message) {
   if (message.usage?.output !== null && message.usage?.output !== undefined) {

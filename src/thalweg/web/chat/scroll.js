@@ -20,7 +20,9 @@ export class StickyScroll {
     this.#box = box;
     this.#changed = changed;
     box.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    box.addEventListener("wheel", (event) => event.deltaY < 0 && this.#canScroll() && this.#set(false), { passive: true });
+    box.addEventListener("wheel", (event) => event.deltaY < 0 && this.#canScroll() && this.#set(false), {
+      passive: true,
+    });
     const sizes = new ResizeObserver(() => this.#sticks && this.#follow());
     sizes.observe(inside);
     sizes.observe(box);

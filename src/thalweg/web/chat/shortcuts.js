@@ -47,7 +47,8 @@ export function listenForShortcuts(settings, deeds) {
   document.addEventListener("keydown", (event) => {
     if (event.isComposing || event.defaultPrevented) return;
     if (event.key === "Escape") {
-      if (deeds.stop()) event.preventDefault();
+      // What lies over the page is closed by the browser, and that is all that this press means.
+      if (!document.querySelector(":popover-open, dialog[open]") && deeds.stop()) event.preventDefault();
       return;
     }
     const deed = settings.get("shortcuts") ? deeds[nameOf(event)] : undefined;

@@ -17,6 +17,8 @@ export class Sidebar {
   #conversations = [];
   #found = null;
   #searchTimer = null;
+  /** What is shown, to leave it alone where nothing has changed. */
+  #shown = "";
 
   /**
    * @param {Record<string, HTMLElement>} parts the page's
@@ -52,19 +54,41 @@ export class Sidebar {
   }
 
   render() {
-    const shown = this.#found ? this.#conversations.filter(({ id }) => this.#found.has(id)) : this.#conversations;
-    if (shown.length === 0) {
-      this.#parts.list.replaceChildren(el("p", { class: "side-nothing", text: t(this.#found ? "nothing_found" : "no_conversations") }));
-      return;
-    }
-    const now = Date.now();
-    const byAge = grouped(shown, now);
-    const rows = [];
-    for (const [when, group] of byAge) {
-      const heading = el("h2", { class: "side-heading", id: `side-${when}`, text: t(AGES[when]) });
-      rows.push(heading, el("ul", { class: "side-items", "aria-labelledby": heading.id }, ...group.map((each) => this.#item(each))));
-    }
+    const conversations = this.#found
+      ? this.#conversations.filter(({ id }) => this.#found.has(id))
+      : this.#conversations;
+    const groups = grouped(conversations, Date.now());
+    const shown = JSON.stringify([
+      t("search"),
+      this.#acts.current(),
+      [...groups].map(([when, group]) => [when, group.map((each) => this.#look(each))]),
+    ]);
+    if (shown === this.#shown && conversations.length > 0) return;
+    this.#shown = shown;
+    const rows = conversations.length
+      ? [...groups].flatMap(([when, group]) => this.#group(when, group))
+      : [this.#nothing()];
+    const focused = this.#parts.list.contains(document.activeElement)
+      ? document.activeElement.closest("[data-id]")?.dataset.id
+      : null;
     this.#parts.list.replaceChildren(...rows);
+    if (focused) this.#parts.list.querySelector(`[data-id="${CSS.escape(focused)}"] a`)?.focus();
+  }
+
+  #look({ id, title }) {
+    return [id, title, this.#acts.isRunning(id)];
+  }
+
+  #nothing() {
+    return el("p", { class: "side-nothing", text: t(this.#found ? "nothing_found" : "no_conversations") });
+  }
+
+  #group(when, group) {
+    const heading = el("h2", { class: "side-heading", id: `side-${when}`, text: t(AGES[when]) });
+    return [
+      heading,
+      el("ul", { class: "side-items", "aria-labelledby": heading.id }, ...group.map((each) => this.#item(each))),
+    ];
   }
 
   toggle() {
@@ -134,7 +158,7 @@ export class Sidebar {
       click: () => openMenu(more, t("menu_of", { name }), this.#acts.menu(conversation)),
     });
     const classes = ["side-item", current ? "current" : "", this.#acts.isRunning(id) ? "running" : ""];
-    return el("li", { class: classes.filter(Boolean).join(" ") }, link, more);
+    return el("li", { class: classes.filter(Boolean).join(" "), data: { id } }, link, more);
   }
 
   #searchSoon() {

@@ -13,8 +13,8 @@ export async function openStore() {
 }
 
 /**
- * What is kept. A conversation: `{id, title, created, updated, model, parameters, chosen}`. A message: `{id, conversation,
- * parent, role, at, …}`. A draft: `{id, text, images, files}`, by its conversation's id.
+ * What is kept. A conversation: `{id, title, created, updated, model, parameters, chosen}`. A message: `{id,
+ * conversation, parent, role, at, …}`. A draft: `{id, text, images, files}`, by its conversation's id.
  */
 export class Store {
   #shelf;

@@ -15,7 +15,8 @@ export class Tabs {
   constructor({ changed, isMine }) {
     this.#channel?.addEventListener("message", ({ data }) => {
       if (data.type === "changed") changed(data.conversation);
-      else if (data.type === "whose" && isMine(data.message)) this.#channel.postMessage({ type: "mine", message: data.message });
+      else if (data.type === "whose" && isMine(data.message))
+        this.#channel.postMessage({ type: "mine", message: data.message });
       else if (data.type === "mine") this.#waiting.get(data.message)?.(true);
     });
   }

@@ -21,12 +21,18 @@ export class Thread {
   /** Show a path of messages out of all of them. */
   show(path, messages) {
     const seen = path.filter((message) => VIEWS[message.role]);
-    const results = new Map(path.filter((message) => message.role === "tool").map((message) => [message.callId, message.text]));
+    const results = new Map(
+      path.filter((message) => message.role === "tool").map((message) => [message.callId, message.text]),
+    );
     const kept = this.#views.findIndex((view, at) => view.message.id !== seen[at]?.id);
     if (kept >= 0) this.#views.splice(kept).forEach((view) => view.leave());
     seen.forEach((message, at) => {
       if (!this.#views[at]) this.#add(message);
-      this.#views[at].show(message, { place: place(messages, message), results, last: message === path[path.length - 1] });
+      this.#views[at].show(message, {
+        place: place(messages, message),
+        results,
+        last: message === path[path.length - 1],
+      });
     });
   }
 

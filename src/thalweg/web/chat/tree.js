@@ -1,5 +1,6 @@
 // A conversation is a tree: to edit or to ask again grows a branch, and the old one stays. Messages know their parent;
-// which branch is shown at a fork is the conversation's `chosen`: parent's id (or `root`) to child's id. No storage here.
+// which branch is shown at a fork is the conversation's `chosen`: parent's id (or `root`) to child's id.
+// No storage here.
 
 const ROOT = "root";
 
@@ -46,12 +47,20 @@ export function subtree(messages, id) {
 export function place(messages, message) {
   const siblings = childrenOf(messages, message.parent);
   const index = siblings.findIndex((each) => each.id === message.id);
-  return { at: index + 1, of: siblings.length, before: siblings[index - 1] ?? null, after: siblings[index + 1] ?? null };
+  return {
+    at: index + 1,
+    of: siblings.length,
+    before: siblings[index - 1] ?? null,
+    after: siblings[index + 1] ?? null,
+  };
 }
 
 /** A title out of what was asked first. */
 export function titleOf(text) {
   const line = text.split("\n").find((each) => each.trim()) ?? "";
-  const bare = line.replace(/[#*_`>|]+/gu, " ").replace(/\s+/gu, " ").trim();
+  const bare = line
+    .replace(/[#*_`>|]+/gu, " ")
+    .replace(/\s+/gu, " ")
+    .trim();
   return [...bare].length > 60 ? `${[...bare].slice(0, 59).join("")}…` : bare;
 }

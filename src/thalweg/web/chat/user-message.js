@@ -8,7 +8,8 @@ import { t } from "../lib/words.js";
 /** `‹ 2/3 ›`, or nothing where there is one branch only. */
 export function branchesOf(place, chat) {
   if (place.of < 2) return null;
-  const turn = (name, label, to) => button({ icon: name, label, class: "quiet small", disabled: !to, click: () => chat.choose(to) });
+  const turn = (name, label, to) =>
+    button({ icon: name, label, class: "quiet small", disabled: !to, click: () => chat.choose(to) });
   return el(
     "span",
     { class: "branches", role: "group", "aria-label": t("branch_of", { at: place.at, of: place.of }) },
@@ -24,7 +25,12 @@ export function fileCard(file) {
     "div",
     { class: "attachment" },
     icon("file"),
-    el("span", { class: "attachment-name" }, file.name, el("span", { class: "attachment-size", text: bytes(file.size) })),
+    el(
+      "span",
+      { class: "attachment-name" },
+      file.name,
+      el("span", { class: "attachment-size", text: bytes(file.size) }),
+    ),
   );
 }
 
@@ -60,7 +66,12 @@ export class UserView {
       this.#fold(isLong(message.text));
       this.#showAttachments();
     }
-    const copy = button({ icon: "copy", label: t("copy"), class: "quiet small", click: () => copyText(message.text, copy) });
+    const copy = button({
+      icon: "copy",
+      label: t("copy"),
+      class: "quiet small",
+      click: () => copyText(message.text, copy),
+    });
     this.#parts.actions.replaceChildren(
       ...[
         copy,

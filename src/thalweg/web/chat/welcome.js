@@ -6,9 +6,28 @@ import { t } from "../lib/words.js";
 /** Things to try that need no key. */
 const SUGGESTIONS = [
   { icon: "wave", title: "try_text", text: "try_text_what", prompt: "try_text_prompt", model: "sim/text" },
-  { icon: "think", title: "try_thought", text: "try_thought_what", prompt: "try_thought_prompt", model: "sim/reasoning" },
-  { icon: "tool", title: "try_tools", text: "try_tools_what", prompt: "try_tools_prompt", model: "sim/tools", tools: true },
-  { icon: "bolt", title: "try_fault", text: "try_fault_what", prompt: "try_fault_prompt", model: "sim/error-midstream" },
+  {
+    icon: "think",
+    title: "try_thought",
+    text: "try_thought_what",
+    prompt: "try_thought_prompt",
+    model: "sim/reasoning",
+  },
+  {
+    icon: "tool",
+    title: "try_tools",
+    text: "try_tools_what",
+    prompt: "try_tools_prompt",
+    model: "sim/tools",
+    tools: true,
+  },
+  {
+    icon: "bolt",
+    title: "try_fault",
+    text: "try_fault_what",
+    prompt: "try_fault_prompt",
+    model: "sim/error-midstream",
+  },
 ];
 
 /**
@@ -20,8 +39,15 @@ export function welcome(providers, take) {
   const { root, suggestions, bring, bringInside } = stamp("welcome-template");
   suggestions.append(
     ...SUGGESTIONS.map((each) => {
-      const made = button({ icon: each.icon, class: "suggestion", click: () => take({ ...each, prompt: t(each.prompt) }) });
-      made.append(el("span", { class: "suggestion-title", text: t(each.title) }), el("span", { class: "suggestion-text", text: t(each.text) }));
+      const made = button({
+        icon: each.icon,
+        class: "suggestion",
+        click: () => take({ ...each, prompt: t(each.prompt) }),
+      });
+      made.append(
+        el("span", { class: "suggestion-title", text: t(each.title) }),
+        el("span", { class: "suggestion-text", text: t(each.text) }),
+      );
       return made;
     }),
   );
@@ -36,7 +62,7 @@ function bringModels(providers) {
   return [
     el("p", { text: t("bring_text") }),
     el("pre", { tabindex: "0", dir: "ltr" }, el("code", { text: `export ${example}=…\nthalweg serve` })),
-    rows.length ? el("ul", { class: "providers" }, ...rows.map(providerRow)) : el("p", { text: t("bring_other") }),
+    rows.length ? el("ul", { class: "providers" }, ...rows.map(providerRow)) : el("p", { text: t("bring_else") }),
   ];
 }
 

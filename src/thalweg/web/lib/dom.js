@@ -46,7 +46,14 @@ export function icon(name) {
 export function button({ icon: drawing, label, text, class: name = "quiet", click, ...more }) {
   return el(
     "button",
-    { type: "button", class: name, "aria-label": text ? null : label, title: label ?? null, on: click ? { click } : {}, ...more },
+    {
+      type: "button",
+      class: name,
+      "aria-label": text ? null : label,
+      title: label ?? null,
+      on: click ? { click } : {},
+      ...more,
+    },
     drawing ? icon(drawing) : null,
     text ? el("span", { text }) : null,
   );
@@ -73,7 +80,12 @@ const LOCALISED = {
   title: (each, words) => each.setAttribute("title", words),
   placeholder: (each, words) => each.setAttribute("placeholder", words),
 };
-const MARKS = { t: ["textContent"], tLabel: ["aria-label", "title"], tName: ["aria-label"], tPlaceholder: ["placeholder"] };
+const MARKS = {
+  t: ["textContent"],
+  tLabel: ["aria-label", "title"],
+  tName: ["aria-label"],
+  tPlaceholder: ["placeholder"],
+};
 
 /** Put the words of the page's language wherever an element asks for them: `data-t`, `data-t-label`, … */
 export function localise(root) {

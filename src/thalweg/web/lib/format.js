@@ -12,7 +12,10 @@ export function seconds(milliseconds) {
 
 /** A number with so many digits behind the point. */
 export function fixed(value, digits = 0) {
-  return new Intl.NumberFormat(currentLocale(), { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
+  return new Intl.NumberFormat(currentLocale(), {
+    minimumFractionDigits: digits,
+    maximumFractionDigits: digits,
+  }).format(value);
 }
 
 /** An integer with the language's separators. */

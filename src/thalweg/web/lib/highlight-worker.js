@@ -1,28 +1,57 @@
-// Finds out what in a block of code is a keyword, a string and so on. Runs beside the page; a grammar is loaded when the
-// first block of its language comes.
+// Finds out what in a block of code is a keyword, a string and so on. Runs beside the page; a grammar is loaded when
+// the first block of its language comes.
 
 import hljs from "../vendor/highlight/core.min.js";
 
+const words = (line) => line.split(" ");
+
 const GRAMMARS = new Set([
-  "bash", "c", "cpp", "csharp", "css", "diff", "dockerfile", "go", "ini", "java", "javascript", "json", "markdown", "php",
-  "python", "rust", "shell", "sql", "typescript", "xml", "yaml",
+  ...words("bash c cpp csharp css diff dockerfile go ini java javascript json markdown"),
+  ...words("php python rust shell sql typescript xml yaml"),
 ]);
-const OTHER_NAMES = {
-  "c#": "csharp", "c++": "cpp", cc: "cpp", console: "shell", cs: "csharp", docker: "dockerfile", golang: "go", h: "c",
-  hpp: "cpp", html: "xml", js: "javascript", json5: "json", jsonc: "json", jsonl: "json", jsx: "javascript", md: "markdown",
-  mjs: "javascript", patch: "diff", py: "python", python3: "python", rs: "rust", sh: "bash", shellsession: "shell",
-  svg: "xml", toml: "ini", ts: "typescript", tsx: "typescript", vue: "xml", yml: "yaml", zsh: "bash",
-};
+
+/** What else a grammar is called. */
+const OTHER_NAMES = named({
+  bash: "sh zsh",
+  c: "h",
+  cpp: "c++ cc hpp",
+  csharp: "c# cs",
+  diff: "patch",
+  dockerfile: "docker",
+  go: "golang",
+  ini: "toml",
+  javascript: "js jsx mjs",
+  json: "json5 jsonc jsonl",
+  markdown: "md",
+  python: "py python3",
+  rust: "rs",
+  shell: "console shellsession",
+  typescript: "ts tsx",
+  xml: "html svg vue",
+  yaml: "yml",
+});
+
 /** What a grammar embeds and needs loaded with it. */
 const WITH = { markdown: ["xml"], php: ["xml"], shell: ["bash"], xml: ["css", "javascript"] };
 
-/** Groups by the first word of a scope; their numbers are those of GROUPS in highlight.js. */
-const GROUP_OF = {
-  keyword: 0, operator: 0, built_in: 0, literal: 2, string: 1, regexp: 1, quote: 3, char: 1, subst: -1, number: 2, symbol: 2,
-  comment: 3, doctag: 3, title: 4, section: 4, function: 4, attr: 4, attribute: 4, property: 4, name: 0, tag: -1, type: 5,
-  class: 5, "selector-tag": 0, "selector-class": 5, "selector-id": 5, meta: 6, variable: 5, bullet: 2, link: 1,
-  addition: 7, deletion: 8,
-};
+/** The group of a scope's first word, by the number that GROUPS in highlight.js gives it; -1 has no colour. */
+const GROUP_OF = named({
+  "-1": "subst tag",
+  0: "keyword operator built_in name selector-tag",
+  1: "string regexp char link",
+  2: "number literal symbol bullet",
+  3: "comment doctag quote",
+  4: "title section function attr attribute property",
+  5: "type class variable selector-class selector-id",
+  6: "meta",
+  7: "addition",
+  8: "deletion",
+});
+
+/** A table turned round: each of a row's words to the row's name. */
+function named(rows) {
+  return Object.fromEntries(Object.entries(rows).flatMap(([name, line]) => words(line).map((word) => [word, name])));
+}
 
 const loading = new Map();
 
@@ -30,7 +59,9 @@ function load(grammar) {
   if (!loading.has(grammar)) {
     loading.set(
       grammar,
-      import(`../vendor/highlight/languages/${grammar}.min.js`).then((module) => hljs.registerLanguage(grammar, module.default)),
+      import(`../vendor/highlight/languages/${grammar}.min.js`).then((module) =>
+        hljs.registerLanguage(grammar, module.default),
+      ),
     );
   }
   return loading.get(grammar);
@@ -49,7 +80,7 @@ async function spansOf(language, text) {
 
 /** Goes through the tree of scopes; returns where in the text it has come to. */
 function walk(node, start, around, spans) {
-  const group = GROUP_OF[(node.scope ?? "").split(".")[0]] ?? around;
+  const group = Number(GROUP_OF[(node.scope ?? "").split(".")[0]] ?? around);
   let at = start;
   for (const child of node.children) {
     if (typeof child !== "string") {

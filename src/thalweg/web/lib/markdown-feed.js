@@ -22,7 +22,14 @@ import * as smd from "../vendor/streaming-markdown/smd.min.js";
 
 const SPECIAL = /_+|\(|[\u3000-\u303f\uff01-\uff0f\uff1a-\uff1f\uff3b-\uff3d\uff5b-\uff5d“”‘’"<>]/gu;
 const WORD = /[\p{L}\p{N}]/u;
-const VERBATIM = new Set([smd.CODE_BLOCK, smd.CODE_FENCE, smd.CODE_INLINE, smd.RAW_URL, smd.EQUATION_BLOCK, smd.EQUATION_INLINE]);
+const VERBATIM = new Set([
+  smd.CODE_BLOCK,
+  smd.CODE_FENCE,
+  smd.CODE_INLINE,
+  smd.RAW_URL,
+  smd.EQUATION_BLOCK,
+  smd.EQUATION_INLINE,
+]);
 const LINKS = new Set([smd.LINK, smd.IMAGE]);
 const MOST_PENDING = 10_000;
 /** A token that the parser cannot decide in so many characters is none; it would read them again for each new one. */

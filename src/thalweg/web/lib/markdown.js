@@ -80,6 +80,8 @@ class Builder {
   #chunk = null;
   #blocks = 0;
   #plain = null;
+  /** The last heading's level in the page's outline. The conversation's title is the first. */
+  #level = 1;
 
   constructor(root, codeEnded) {
     this.#root = root;
@@ -91,7 +93,7 @@ class Builder {
     const level = HEADINGS.get(type);
     let frame;
     if (this.#stack.length > DEEPEST) frame = { node: parent };
-    else if (level) frame = { node: parent.appendChild(document.createElement(level)) };
+    else if (level) frame = { node: parent.appendChild(this.#heading(level)) };
     else if (PLAIN_TAGS.has(type)) frame = { node: parent.appendChild(document.createElement(PLAIN_TAGS.get(type))) };
     else frame = (COMPOSED.get(type) ?? unknown)(parent, this.#codeEnded);
     this.#stack.push({ type, ...frame });
@@ -104,8 +106,8 @@ class Builder {
   text(text) {
     const inner = this.#stack[this.#stack.length - 1];
     const node = inner?.node ?? this.#parent(smd.PARAGRAPH);
-    append(inner?.words ?? node, text);
-    inner?.said?.(text);
+    if (inner?.write) inner.write(text);
+    else append(inner?.words ?? node, text);
   }
 
   attribute(name, value) {
@@ -126,6 +128,12 @@ class Builder {
     append(this.#plain, text);
   }
 
+  /** Looks as deep as it was written, and is told to be at most one deeper than the one before: none is left out. */
+  #heading(tag) {
+    this.#level = Math.min(Number(tag[1]) - 1, this.#level + 1);
+    return el(tag, { "aria-level": String(this.#level) });
+  }
+
   #parent(type) {
     const inner = this.#stack[this.#stack.length - 1];
     if (inner) return inner.node;
@@ -141,8 +149,8 @@ class Builder {
 }
 
 /**
- * A chunk that will not grow any more: once it is out of sight the browser may skip it. Its size is taken along, so that
- * skipping it moves nothing. Not before: one that is in sight would be blank for a frame.
+ * A chunk that will not grow any more: once it is out of sight the browser may skip it. Its size is taken along, so
+ * that skipping it moves nothing. Not before: one that is in sight would be blank for a frame.
  */
 const settling = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting, boundingClientRect } of entries) {
@@ -153,10 +161,47 @@ const settling = new IntersectionObserver((entries) => {
   }
 });
 
+const MOST_NODE_CHARS = 4000;
+/** A text node that grows costs the browser its whole length each time. */
+
 function append(node, text) {
   const last = node.lastChild;
-  if (last?.nodeType === Node.TEXT_NODE) last.appendData(text);
+  if (last?.nodeType === Node.TEXT_NODE && last.length < MOST_NODE_CHARS) last.appendData(text);
   else node.append(text);
+}
+
+const PART_LINES = 50;
+
+/** Lines of code, in parts of some lines each: a line more lays out its part anew, and not a thousand lines. */
+class CodeLines {
+  #code;
+  #part = null;
+  #lines = 0;
+
+  constructor(code) {
+    this.#code = code;
+  }
+
+  write(text) {
+    for (let from = 0; from < text.length; ) {
+      if (!this.#part || this.#lines >= PART_LINES) {
+        this.#part = this.#code.appendChild(el("span", { class: "code-part" }));
+        this.#lines = 0;
+      }
+      const to = this.#endOfPart(text, from);
+      append(this.#part, text.slice(from, to));
+      from = to;
+    }
+  }
+
+  /** How far the text goes into the part that is open. */
+  #endOfPart(text, from) {
+    for (let at = text.indexOf("\n", from); at >= 0; at = text.indexOf("\n", at + 1)) {
+      this.#lines += 1;
+      if (this.#lines >= PART_LINES) return at + 1;
+    }
+    return text.length;
+  }
 }
 
 function unknown(parent) {
@@ -168,14 +213,26 @@ function codeBlock(parent, codeEnded) {
   let language = "";
   const label = el("span", { class: "code-language" });
   const code = el("code");
-  const copy = button({ icon: "copy", label: t("copy_code"), class: "quiet small", click: () => copyText(pieces.join(""), copy) });
-  const pre = el("pre", { tabindex: "0", role: "region", "aria-label": t("code") }, code);
+  const lines = new CodeLines(code);
+  const copy = button({
+    icon: "copy",
+    label: t("copy_code"),
+    class: "quiet small",
+    click: () => copyText(pieces.join(""), copy),
+  });
+  const pre = el("pre", { tabindex: "0", role: "group", "aria-label": t("code") }, code);
   parent.append(el("div", { class: "code", dir: "ltr" }, el("div", { class: "code-bar" }, label, copy), pre));
   return {
     node: code,
-    said: (text) => pieces.push(text),
+    write: (text) => {
+      pieces.push(text);
+      lines.write(text);
+    },
     attribute: (value) => {
-      language = value.trim().split(/[\s{,]/u)[0].slice(0, 32);
+      language = value
+        .trim()
+        .split(/[\s{,]/u)[0]
+        .slice(0, 32);
       label.textContent = language;
       if (language) pre.setAttribute("aria-label", language);
     },
@@ -185,7 +242,7 @@ function codeBlock(parent, codeEnded) {
 
 function table(parent) {
   const node = el("table");
-  parent.append(el("div", { class: "table", tabindex: "0", role: "region", "aria-label": t("table") }, node));
+  parent.append(el("div", { class: "table", tabindex: "0", role: "group", "aria-label": t("table") }, node));
   return { node };
 }
 
@@ -208,7 +265,7 @@ function checkbox(parent) {
   return { node, attribute: () => (node.checked = true) };
 }
 
-/** A picture from elsewhere is a link to it: nothing is fetched before somebody asks. One in the text itself is shown. */
+/** A picture from elsewhere is a link to it: nothing is fetched unasked. One in the text itself is shown. */
 function picture(parent) {
   const words = el("span");
   const node = el("a", { class: "picture" }, icon("image"), words);
@@ -235,7 +292,9 @@ function setAddress(node, address) {
 }
 
 function formula(tag) {
-  return (parent) => ({ node: parent.appendChild(el(tag, { class: tag === "div" ? "formula block" : "formula", dir: "ltr" })) });
+  return (parent) => ({
+    node: parent.appendChild(el(tag, { class: tag === "div" ? "formula block" : "formula", dir: "ltr" })),
+  });
 }
 
 const COMPOSED = new Map([

@@ -1,4 +1,5 @@
-// What a person has chosen for this browser. No secret is kept here: the gateway's key has its own place, lib/keyring.js.
+// What a person has chosen for this browser. No secret is kept here: the gateway's key has its own place,
+// lib/keyring.js.
 
 const PLACE = "thalweg.settings";
 

@@ -1,4 +1,5 @@
-// The one policy for Trusted Types: a worker's script may come from this page's own folder, and nothing else becomes code.
+// The one policy for Trusted Types: a worker's script may come from this page's own folder, and nothing else becomes
+// code.
 
 const HOME = new URL("../", import.meta.url).href;
 

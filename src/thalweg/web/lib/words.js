@@ -18,7 +18,11 @@ export function browserLanguage(wanted = navigator.languages) {
 
 /** Fetch a language's words and use them from now on. Throws where they cannot be had. */
 export async function useLanguage(language) {
-  const answer = await fetch(new URL(`../words/${language}.json`, import.meta.url));
+  const begun = globalThis.thalwegWords;
+  globalThis.thalwegWords = null;
+  const asked =
+    begun?.language === language ? begun.answer : fetch(new URL(`../words/${language}.json`, import.meta.url));
+  const answer = await asked;
   if (!answer.ok) throw new Error(`words/${language}.json: ${answer.status}`);
   useWords(await answer.json(), LANGUAGES[language]);
   document.documentElement.lang = LANGUAGES[language];
@@ -41,7 +45,10 @@ export function currentLocale() {
  * `key_one` or `key_other`.
  */
 export function t(key, values = {}) {
-  const counted = typeof values.count === "number" ? (words[`${key}_${plural.select(values.count)}`] ?? words[`${key}_other`]) : undefined;
+  const counted =
+    typeof values.count === "number"
+      ? (words[`${key}_${plural.select(values.count)}`] ?? words[`${key}_other`])
+      : undefined;
   const found = counted ?? words[key] ?? key;
   return found.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
 }
