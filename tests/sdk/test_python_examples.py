@@ -123,7 +123,7 @@ def test_calls_are_put_together_and_their_results_are_used(examples: Examples) -
     called = dict(re.findall(r"\[(\w+) → (.*)\]", ran.said))
     assert set(called) == {"water_level", "sluice"}
     assert json.loads(called["sluice"])["opening"] in ("open", "closed")
-    assert '"level_cm": 4711' in ran.said.rpartition("The tool answered")[0]
+    assert '"level_cm": 4711' in ran.said.rpartition("工具的回答是")[0]
     assert_complete(ran.entries[0], "tool_calls")
     assert_complete(ran.entries[1])
 
