@@ -48,6 +48,14 @@ def part(name: str) -> str:
     return f"[data-part={name}]"
 
 
+async def offer_tools(page: Page) -> None:
+    """Switch the example tools on, and ask for little effort: both are told below the text that one writes."""
+    await page.locator(part("openPanel")).click()
+    await page.locator(".switch", has=page.locator(part("exampleTools"))).click()
+    await page.locator(part("effort")).select_option("low")
+    await page.locator(part("panel")).locator(part("close")).click()
+
+
 async def conversation(chat: ChatPage) -> None:
     """A conversation with an answer of every kind but one under way: whole, with thoughts, failed, stopped, cut, calls."""
     page = chat.page
@@ -61,10 +69,7 @@ async def conversation(chat: ChatPage) -> None:
     await chat.streaming()
     await page.keyboard.press("Escape")
     await chat.answered("stopped", count=4)
-    await page.locator(part("openPanel")).click()
-    await page.locator(".switch", has=page.locator(part("exampleTools"))).click()
-    await page.locator(part("effort")).select_option("low")
-    await page.locator(part("panel")).locator(part("close")).click()
+    await offer_tools(page)
     await chat.ask("call", model="sim/tools?ttft=0&pace=0&seed=1")
     await chat.answered(count=5)
     await chat.answer.locator("textarea").first.fill("one")
@@ -119,6 +124,7 @@ async def states(chat: ChatPage) -> AsyncIterator[str]:
     )
     await expect(page.locator(".toast")).to_be_visible()
     yield "files that go along, and one that cannot"
+    await offer_tools(page)
     await chat.ask("slow", model="sim/slow?ttft=60")
     await expect(chat.answer).to_have_attribute("data-state", "waiting")
     yield "waiting"
@@ -163,23 +169,14 @@ async def states(chat: ChatPage) -> AsyncIterator[str]:
     yield "an answer deleted"
     await page.locator(".toast button").click()
     await chat.answered("cut", count=8)
-    async with away(chat):
-        yield "the gateway away"
-    await page.route(
-        re.compile("/v1/(chat|models)"), lambda route: route.fulfill(status=401, json={"error": {"message": "no"}})
-    )
+    refused = re.compile("/v1/(chat|models)")
+    await page.route(refused, lambda route: route.fulfill(status=401, json={"error": {"message": "no"}}))
     await chat.ask("let me in")
     await expect(page.locator("#key-dialog")).to_be_visible()
     yield "the key asked for"
-
-
-@asynccontextmanager
-async def away(chat: ChatPage) -> AsyncIterator[None]:
-    """While nobody answers."""
+    await page.keyboard.press("Escape")
+    await page.unroute(refused)
     await chat.visit.context.set_offline(True)
     await chat.ask("are you there?")
-    await chat.answered("failed")
-    await expect(chat.page.locator(".banner")).to_be_visible()
-    yield
-    await chat.visit.context.set_offline(False)
-    await expect(chat.page.locator(".banner")).to_be_hidden()
+    await expect(page.locator(".banner")).to_be_visible()
+    yield "the gateway away"
