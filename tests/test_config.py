@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from thalweg.canon.origin import Credential, Origin
 from thalweg.config import VARIABLES, Buffers, ConfigError, Limits, Settings, Timeouts, load, parse_base_url
@@ -67,7 +68,6 @@ GOOD: list[tuple[dict[str, str], str, Any]] = [
     ({"THALWEG_TIMEOUT_FIRST_BYTE_S": "1800"}, "timeouts", Timeouts(first_byte_s=1800)),
     ({"THALWEG_TIMEOUT_GAP_S": "0.5"}, "timeouts", Timeouts(gap_s=0.5)),
     ({"THALWEG_TIMEOUT_WHOLE_S": "7200"}, "timeouts", Timeouts(whole_s=7200)),
-    ({"THALWEG_CA_FILE": __file__}, "ca_file", __file__),
     ({"THALWEG_LOG": "JSON"}, "log", "json"),
     ({"THALWEG_FRAME_MB": "1"}, "buffers", Buffers(frame_bytes=1024 * 1024)),
     ({"THALWEG_ANSWER_MB": "2"}, "buffers", Buffers(answer_bytes=2 * 1024 * 1024)),
@@ -102,7 +102,7 @@ BAD: list[tuple[str, list[str]]] = [
         ["short", "1234567", "has a space", "ключ-ключ-ключ", "tab\tinside-it", "nul\0inside-it", "del\x7fdel-del"],
     ),
     ("THALWEG_API_KEY_FILE", ["/nonexistent/key", "/"]),
-    ("THALWEG_HOME", ["~nobody-of-that-name/x"]),
+    ("THALWEG_HOME", ["~nobody-of-that-name/x", __file__]),
     ("THALWEG_SIMULATE", ["maybe", "2", "on"]),
     ("THALWEG_FIND_ENGINES", ["maybe", "2", "on"]),
     ("THALWEG_DRAIN_S", ["-1", "abc", "nan", "inf", "86401", "30s", "1e400"]),
@@ -110,8 +110,8 @@ BAD: list[tuple[str, list[str]]] = [
         (f"THALWEG_TIMEOUT_{name.upper()}", ["0", "-1", "abc", "nan", "inf", "86401"])
         for name in Timeouts.__struct_fields__
     ),
-    ("THALWEG_CA_FILE", ["/nonexistent/ca.pem", "/"]),
-    ("THALWEG_PROXY", ["proxy:3128", "https://proxy", "socks5://proxy", "env"]),
+    ("THALWEG_CA_FILE", ["/nonexistent/ca.pem", "/", __file__]),
+    ("THALWEG_PROXY", ["proxy:3128", "https://proxy", "socks5://proxy", "env", "http://", "http://p:0", "http://p:x"]),
     ("THALWEG_LOG", ["xml"]),
     *((f"THALWEG_{name}_MB", ["0", "-1", "abc"]) for name in ("FRAME", "ANSWER", "BUFFER")),
     *((name, ["a\r\nb", "a\0b", "ключ", "a\tb", "a\x1bb"]) for row in PROVIDERS for name in row.key_variables),
@@ -122,6 +122,23 @@ BAD: list[tuple[str, list[str]]] = [
 @pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD for value in values])
 def test_a_bad_value_is_refused_by_name(name: str, value: str) -> None:
     assert name.removesuffix("_FILE") in refused({name: value})
+
+
+def test_certificates_of_ones_own_are_taken(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(str(file))
+    assert load({"THALWEG_CA_FILE": str(file)}).ca_file == str(file)
+    file.write_bytes(b"")
+    assert "no certificates" in refused({"THALWEG_CA_FILE": str(file)})
+
+
+@pytest.mark.parametrize("name", ["http_proxy", "HTTPS_PROXY", "all_proxy"])
+@pytest.mark.parametrize("url", ["socks5://u:s3cret@p:1", "http://u:s3cret@p:port", "nonsense:://u:s3cret@"])
+def test_a_proxy_of_the_environment_that_cannot_be_is_refused_by_name_where_it_is_wanted(name: str, url: str) -> None:
+    said = refused({"THALWEG_PROXY": "environment", name: url})
+    assert said.startswith(f"{name} must be http://HOST:PORT")
+    assert "s3cret" not in said
+    assert load({name: url}).proxy_environment == {}
 
 
 def test_every_variable_is_in_the_tables() -> None:
@@ -137,6 +154,7 @@ def test_every_variable_is_in_the_tables() -> None:
 MISSPELT = {
     "THALWEG_API_KEYS": "THALWEG_API_KEY",
     "THALWEG_APIKEY": "THALWEG_API_KEY",
+    "THALWEG_PROT": "THALWEG_PORT",
     "THALWEG_DRAIN": "THALWEG_DRAIN_S",
     "THALWEG_TIMEOUT_CONNECT": "THALWEG_TIMEOUT_CONNECT_S",
     "THALWEG_SIMULATED": "THALWEG_SIMULATE",
@@ -347,6 +365,9 @@ SECRET = "s3cret-in-a-url"
         "https://api.example/v1?",
         f"https://api.example/v1#{SECRET}",
         f"user:{SECRET}@api.example",
+        f"https://user:{SECRET}@\u2100.example",
+        f"https://api.example:{SECRET}",
+        f"https://[{SECRET}]/v1",
         f"htp://api.example?key={SECRET}",
         SECRET,
         "https://api.example/v 1",

@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.cli.terminal import thalweg
 from thalweg.cli.main import COMMANDS
+from thalweg.config import VARIABLES, Settings
 from thalweg.dialects.openai_chat.repairs import ROWS
 from thalweg.profiles.providers import PROVIDERS
 from thalweg.server.log import FIELDS, OTHER_FIELDS
@@ -149,7 +150,59 @@ def test_the_tables_of_metrics_and_of_the_log_are_the_codes() -> None:
     assert with_tables(page, SEEN) == page
 
 
+SETTINGS = PAGE.with_name("settings.md")
+
+
+def _variables() -> str:
+    usual, mib = Settings(home=Path()), 1024 * 1024
+    defaults: dict[str, object] = {
+        "THALWEG_HOST": usual.host,
+        "THALWEG_PORT": usual.port,
+        "THALWEG_HOME": "the XDG data folder",
+        "THALWEG_LOG": usual.log,
+        "THALWEG_SIMULATE": int(usual.simulate),
+        "THALWEG_FIND_ENGINES": int(usual.find_engines),
+        "THALWEG_DRAIN_S": f"{usual.limits.drain_s:g}",
+    }
+    timeouts = {field: getattr(usual.timeouts, field) for field in usual.timeouts.__struct_fields__}
+    defaults |= {f"THALWEG_TIMEOUT_{field.upper()}": f"{seconds:g}" for field, seconds in timeouts.items()}
+    sizes = {field: getattr(usual.buffers, f"{field}_bytes") // mib for field in ("frame", "answer")}
+    defaults |= {f"THALWEG_{field.upper()}_MB": size for field, size in sizes.items()}
+    defaults["THALWEG_BUFFER_MB"] = usual.buffers.total_bytes // mib
+    assert defaults.keys() <= VARIABLES.keys()
+    rows = [f"| `{name}` | {what} | {defaults.get(name, '')} |" for name, what in VARIABLES.items()]
+    return _table("| variable | what | unless set |", rows)
+
+
+def _of_providers() -> str:
+    rows = []
+    for row in PROVIDERS:
+        keys = " or ".join(f"`{name}`" for name in row.key_variables)
+        rows.append(f"| {row.title} | {keys} | `{row.base_url_variable}` | `{row.base_url}` |")
+    return _table("| provider | key | address | unless set |", rows)
+
+
+SET = {"variables": _variables, "providers": _of_providers}
+
+
+def test_the_tables_of_settings_are_the_codes() -> None:
+    page = SETTINGS.read_text(encoding="utf-8")
+    assert _GENERATED.findall(page) == list(SET)
+    assert with_tables(page, SET) == page
+
+
+INDEX = PAGE.with_name("README.md")
+
+
+def test_every_page_is_in_the_index_or_in_that_of_its_folder() -> None:
+    listed = set(re.findall(r"\]\(([\w./-]+)\)", INDEX.read_text(encoding="utf-8")))
+    pages = {page.name for page in INDEX.parent.glob("*.md")} - {INDEX.name}
+    folders = {f"{index.parent.name}/README.md" for index in INDEX.parent.glob("*/README.md")}
+    assert pages | folders <= listed
+
+
 if __name__ == "__main__":
+    SETTINGS.write_text(with_tables(SETTINGS.read_text(encoding="utf-8"), SET), encoding="utf-8")
     OBSERVABILITY.write_text(with_tables(OBSERVABILITY.read_text(encoding="utf-8"), SEEN), encoding="utf-8")
     COMMAND_LINE.write_text(render_command_line(Path("/nonexistent")), encoding="utf-8")
     PAGE.write_text(render(), encoding="utf-8")

@@ -22,7 +22,15 @@ LogForm = Literal["auto", "json", "pretty", "off"]
 
 
 class ConfigError(Exception):
-    """A setting is wrong. The message says which, what was expected, and how to mend it."""
+    """A setting is wrong. The message says which, what was expected, and how to mend it.
+
+    The most common ones have a `code`, by which a reader's own language has the same sentence with the same `values`.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None, **values: object) -> None:
+        super().__init__(message)
+        self.code = code
+        self.values = values
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +143,7 @@ VARIABLES: dict[str, str] = {
     "THALWEG_PORT": "Port to listen on; 0 takes a free one.",
     "THALWEG_API_KEY": "The gateway's own key; needed on any address but loopback.",
     "THALWEG_API_KEY_FILE": "A file that holds it.",
-    "THALWEG_HOME": "Folder of the ledger.",
+    "THALWEG_HOME": "Folder of the ledger, and of conversations in a terminal.",
     "THALWEG_LOG": "Form of the log: auto, json, pretty, or off for none of requests.",
     "THALWEG_FRAME_MB": "MiB that one frame of an upstream may have.",
     "THALWEG_ANSWER_MB": "MiB that one answer may have that is kept whole.",
@@ -157,8 +165,8 @@ VARIABLES: dict[str, str] = {
 _OF_PROVIDER = re.compile(r"THALWEG_PROVIDER_(?P<name>.+)_(?:BASE_URL|API_KEY|API_KEY_FILE)")
 _PROVIDER_NAME = re.compile(r"[A-Z0-9]+(?:_[A-Z0-9]+)*")
 _OF_TESTS = "THALWEG_TEST_"
-_LIKENESS = 0.8
-"""How alike two names must be for one to be taken for the other misspelt."""
+_LIKENESS = 0.75
+"""How alike two names must be for one to be taken for the other misspelt: PROT and PORT are."""
 _LONGEST_TIMEOUT_S = 86_400.0
 _MOST_MIB = 1024 * 1024
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -266,14 +274,16 @@ def _port(value: object) -> int:
     text = str(value)
     port = int(text) if text.isascii() and text.isdigit() and len(text) <= 5 else -1
     if not 0 <= port <= 65535:
-        raise ConfigError(f"THALWEG_PORT (or --port) must be a number from 0 to 65535, not {value!r}.")
+        message = f"THALWEG_PORT (or --port) must be a number from 0 to 65535, not {text!r}."
+        raise ConfigError(message, code="port", value=text)
     return port
 
 
 def _api_key(env: Mapping[str, str]) -> str | None:
     key = _secret("THALWEG_API_KEY", env)
     if key and (len(key) < 8 or not _is_key(key) or " " in key):
-        raise ConfigError("THALWEG_API_KEY (or its file) must be at least 8 printable ASCII characters without spaces.")
+        message = "THALWEG_API_KEY (or its file) must be at least 8 printable ASCII characters without spaces."
+        raise ConfigError(message, code="api_key")
     return key or None
 
 
@@ -298,12 +308,19 @@ def _is_key(key: str) -> bool:
 
 def _home(flag: object, env: Mapping[str, str]) -> Path:
     try:
-        if flag or env.get("THALWEG_HOME"):
-            return Path(str(flag or env["THALWEG_HOME"])).expanduser()
-        data = env.get("XDG_DATA_HOME")
-        return (Path(data) if data else Path.home() / ".local" / "share") / "thalweg"
+        home = _home_named(flag, env)
     except RuntimeError as error:
         raise ConfigError("THALWEG_HOME (or --home) must name a folder: whose '~' is meant is not known.") from error
+    if home.is_file():
+        raise ConfigError(f"THALWEG_HOME (or --home) must name a folder, and {str(home)!r} is a file.")
+    return home
+
+
+def _home_named(flag: object, env: Mapping[str, str]) -> Path:
+    if flag or env.get("THALWEG_HOME"):
+        return Path(str(flag or env["THALWEG_HOME"])).expanduser()
+    data = env.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "thalweg"
 
 
 def _truth(name: str, env: Mapping[str, str], *, default: bool = False) -> bool:
@@ -362,9 +379,18 @@ def _drain(env: Mapping[str, str]) -> float:
 
 def _ca_file(env: Mapping[str, str]) -> str | None:
     file = env.get("THALWEG_CA_FILE")
-    if file and not Path(file).is_file():
+    if not file:
+        return None
+    if not Path(file).is_file():
         raise ConfigError(f"THALWEG_CA_FILE names no file: {file!r}.")
-    return file or None
+    import ssl  # every command reads settings, and few are given certificates
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
+    except OSError as error:  # a file that is not to be read, and one with no certificate in it
+        why = "it holds no certificates in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
+        raise ConfigError(f"THALWEG_CA_FILE cannot be used: {why}: {file!r}.") from error
+    return file
 
 
 def _rows(env: Mapping[str, str]) -> Iterator[Provider]:
@@ -398,7 +424,11 @@ def _provider(row: Provider, env: Mapping[str, str], settings: Settings) -> Prov
     base = given or row.base_url_of_key.get(key_name.removesuffix("_FILE"), row.base_url)
     origin, path = parse_base_url(base, row.base_url_variable)
     if given and _is_self(origin, settings):
-        raise ConfigError(f"{row.base_url_variable} points at this gateway's own address ({origin}).")
+        message = (
+            f"{row.base_url_variable} points at this gateway's own address ({origin}). "
+            "Set it to the provider's, or let the gateway listen on another port (--port, THALWEG_PORT)."
+        )
+        raise ConfigError(message, code="own_address", name=row.base_url_variable, origin=origin)
     value = b"Bearer " + credential_value.encode()
     return ProviderSettings(
         row=row,
@@ -442,7 +472,8 @@ def _ignored(env: Mapping[str, str]) -> tuple[str, ...]:
             if not _OF_PROVIDER.fullmatch(name):
                 raise ConfigError(f"{name} is no setting: a provider has _BASE_URL, _API_KEY and _API_KEY_FILE.")
         elif near := nearest(name.removeprefix("THALWEG_"), [known.removeprefix("THALWEG_") for known in VARIABLES]):
-            raise ConfigError(f"{name} is no setting. Is it THALWEG_{near}?")
+            message = f"{name} is no setting. Is it THALWEG_{near}?"
+            raise ConfigError(message, code="misspelt", name=name, near=f"THALWEG_{near}")
         else:
             ignored.append(name)
     return tuple(ignored)
@@ -458,9 +489,10 @@ def parse_base_url(url: str, name: str) -> tuple[Origin, bytes]:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"{name} is not a URL: {error}.") from error
-    # What was given is not repeated: it may hold a password, and a key is often pasted into the wrong variable.
+    except ValueError:
+        raise ConfigError(f"{name} is no URL: its host or its port cannot be.") from None
+    # What was given is not repeated, as the parser does: it may hold a password, and a key is often pasted into the
+    # wrong variable.
     if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
         raise ConfigError(f"{name} must begin with http:// or https:// and name a host.")
     if "@" in parts.netloc or "?" in url or "#" in url:
@@ -488,10 +520,23 @@ def _proxies(env: Mapping[str, str]) -> dict[str, str]:
     if not wish:
         return {}
     if wish == "environment":
-        return {name: env[key] for name in _PROXY_VARIABLES for key in (name, name.upper()) if env.get(key)}
-    if not wish.startswith("http://"):
+        found = [(name, key) for name in _PROXY_VARIABLES for key in (name.upper(), name) if env.get(key)]
+        for name, key in found:
+            if name != "no_proxy" and not _is_proxy(env[key]):
+                raise ConfigError(f"{key} must be http://HOST:PORT: the gateway speaks to no other kind of proxy.")
+        return {name: env[key] for name, key in found}
+    if not _is_proxy(wish) or not wish.startswith("http://"):
         raise ConfigError("THALWEG_PROXY must be 'environment' or an http:// URL of a proxy.")
     return {"all_proxy": wish}
+
+
+def _is_proxy(value: str) -> bool:
+    """Whether that can be a proxy's address, with or without `http://`. It may hold a password."""
+    try:
+        parts = urlsplit(value if "://" in value else f"http://{value}")
+        return parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _refuse_open_door(settings: Settings) -> None:
@@ -499,5 +544,7 @@ def _refuse_open_door(settings: Settings) -> None:
         return
     raise ConfigError(
         f"Listening on {settings.host} without a key would open the gateway to the network. Make one:\n"
-        "    export THALWEG_API_KEY=$(python3 -c 'import secrets; print(\"sk-\" + secrets.token_urlsafe(32))')"
+        "    export THALWEG_API_KEY=$(python3 -c 'import secrets; print(\"sk-\" + secrets.token_urlsafe(32))')",
+        code="open_door",
+        host=settings.host,
     )

@@ -117,6 +117,14 @@ def test_a_pipe_that_is_no_text_is_read_all_the_same(chat: Chat) -> None:
     assert says(chat(SEEDED, stdin=b"a\xffb"), "a\ufffdb")
 
 
+def test_a_call_that_is_no_text_is_sent_all_the_same(recorder: Recorder, tmp_path: Path) -> None:
+    """Bytes of a command line that are no UTF-8 come as halves of characters, which nothing could be made of."""
+    done = thalweg(tmp_path, "chat", "a\udcffb", "-s", "\udcfe", "-m", "m\udcff", THALWEG_URL=recorder.url)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ok", "")
+    said = [message["content"] for message in recorder.asked[0]["messages"]]
+    assert (recorder.asked[0]["model"], said) == ("m\ufffd", ["\ufffd", "a\ufffdb"])
+
+
 def test_a_reader_that_goes_stops_the_answer_without_a_word(gateway: Gateway, tmp_path: Path) -> None:
     before = len(gateway.settled())
     process = subprocess.Popen(
@@ -158,7 +166,7 @@ def test_verbose_tells_them_on_standard_error(gateway: Gateway, chat: Chat) -> N
     stream = gateway.settled()[0].request_id
     usage = gateway.settled()[0].usage
     assert re.fullmatch(
-        rf"first token after \d+ ms( · [\d,.]+ tokens/s)? · {usage.input_tokens} tokens in, "
+        rf"first token after \d+ ms( · [\d,.]+ tokens/s)? · tokens: {usage.input_tokens} in, "
         rf"{usage.output_tokens} out \(reported\) · finished: stop · stream {stream}\n",
         done.stderr,
     )
@@ -379,6 +387,59 @@ def test_a_gateway_that_goes_in_the_middle_is_a_broken_stream(recorder: Recorder
     done = thalweg(tmp_path, "chat", "-m", "m", "hi", THALWEG_URL=recorder.url)
     assert (done.returncode, done.stdout) == (1, "half")
     assert "broke off" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        pytest.param([SEEDED, "hi", "--max-tokens", "3"], "--max-tokens", id="by its length"),
+        pytest.param(["sim/filter?pace=0", "hi"], "content filter", id="by a content filter"),
+    ],
+)
+def test_an_answer_that_was_cut_is_told_to_be(chat: Chat, arguments: list[str], said: str) -> None:
+    done = chat(*arguments)
+    assert done.returncode == 0, "it is what was asked for, or what there is"
+    assert done.stdout
+    assert done.stderr.startswith("thalweg: The answer was cut")
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
+
+
+def test_a_path_that_is_no_gateways_is_not_taken_for_a_model(gateway: Gateway, chat: Chat) -> None:
+    done = chat("-m", SEEDED, "hi", "--url", f"{gateway.url}/elsewhere")
+    assert done.returncode == 1
+    assert "THALWEG_URL" in done.stderr
+    assert "thalweg models" not in done.stderr
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_a_gateway_that_dies_in_the_middle_is_told_in_words_of_ours(tmp_path: Path, lang: str) -> None:
+    """Whether it names its streams or, being none, does not: what came has come."""
+    half = 'data: {"choices":[{"index":0,"delta":{"content":"half"}}]}\n\n'
+    head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                peer.recv(65536)
+                peer.sendall(f"{head}{len(half):x}\r\n{half}\r\n".encode())
+
+        threading.Thread(target=answer, daemon=True).start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        done = thalweg(tmp_path, "chat", "-m", "m", "hi", THALWEG_URL=url, THALWEG_LANG=lang)
+    assert (done.returncode, done.stdout) == (1, "half")
+    said = {"en": "The answer broke off: the gateway closed the connection\n", "zh": "回答中断：网关断开了连接\n"}
+    assert done.stderr.startswith(f"thalweg: {said[lang]}")
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("command", [["chat", "-m", "m", "hi"], ["models"]], ids=lambda command: str(command[0]))
+def test_https_where_there_is_none_is_told(recorder: Recorder, tmp_path: Path, command: list[str], lang: str) -> None:
+    url = recorder.url.replace("http://", "https://")
+    done = thalweg(tmp_path, *command, "--url", url, THALWEG_LANG=lang)
+    assert done.returncode == 4
+    assert ("no TLS is spoken there" if lang == "en" else "那里不说 TLS") in done.stderr
 
 
 def test_what_is_no_gateway_says_its_status(recorder: Recorder, tmp_path: Path) -> None:

@@ -264,6 +264,22 @@ def test_control_characters_become_visible_and_lines_stay_lines() -> None:
     assert visible("a\r\nb\tc\x00\x1b\x7f\x85") == "a\nb\tc␀␛␡�"
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        pytest.param(r"so $a_1 \, b_1$ is", r"so $a_1 \, b_1$ is", id="backslashes stay"),
+        pytest.param("is $c*d*e$ so", "is $c*d*e$ so", id="stars are no emphasis"),
+        pytest.param("$$\nx \\\\ y\n$$", "$$\nx \\\\ y\n$$", id="several lines"),
+        pytest.param("`$a` *x* `$b`", "$a x $b", id="code comes first"),
+        pytest.param("$5 and $6 *x*", "$5 and $6 x", id="amounts are no formula"),
+        pytest.param("$$ open *x*", "$$ open x", id="nor is half of one"),
+    ],
+)
+def test_a_formula_is_shown_as_it_is_written(text: str, shown: str) -> None:
+    lines = Renderer().block(text, 80)
+    assert "\n".join(re.sub(r"\x1b\[[0-9;]*m", "", line.text) for line in lines) == shown
+
+
 def test_a_wide_window_is_not_filled() -> None:
     lines = Renderer().block("word " * 200, 300)
     assert max(line.columns for line in lines) <= 100

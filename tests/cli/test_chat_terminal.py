@@ -258,6 +258,11 @@ def test_an_interruption_of_the_prompt_drops_the_line_and_twice_leaves(chat: Cha
     terminal.until("> half a line")
     terminal.interrupt()
     terminal.until(at_prompt)
+    enter(terminal, '"""half a message')
+    terminal.until(lambda text: text.endswith("\n."))
+    terminal.interrupt()
+    terminal.until(at_prompt)
+    assert "once more" not in terminal.text
     terminal.interrupt()
     terminal.until("Ctrl-C once more")
     terminal.until(at_prompt)

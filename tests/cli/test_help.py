@@ -77,6 +77,15 @@ def test_the_version(tmp_path: Path) -> None:
         pytest.param(["usage", "--by", "modle"], "model", id="a value that is no choice"),
         pytest.param(["serve", "x", "y"], "x y", id="words too many"),
         pytest.param(["chat", "--temperature", "warm"], "'warm'", id="a number that is none"),
+        pytest.param(["chat", "hi", "--temperature", "nan"], "'nan'", id="a number that is no number"),
+        pytest.param(["chat", "hi", "--max-tokens", "0"], "'0'", id="a number that is too small"),
+        pytest.param(["usage", "--days", "99999999999999999"], "36500", id="a number that is too large"),
+        pytest.param(["logs", "-n", "-1"], "-n", id="a number below nothing"),
+        pytest.param(["simulate", "--port", "99999"], "65535", id="a port that is none"),
+        pytest.param(["logs", "--outcome", "don"], "upstream_error", id="a value that is none of two kinds"),
+        pytest.param(["serve", "--open=maybe"], "--open", id="a value where none is taken"),
+        pytest.param(["decode", "x"], "--dialect", id="an option that is needed"),
+        pytest.param(["simulate", "--as", "arc"], "dashscope", id="a provider that is none"),
     ],
 )
 def test_a_wrong_call_is_2_and_one_line_on_standard_error(
@@ -89,6 +98,11 @@ def test_a_wrong_call_is_2_and_one_line_on_standard_error(
     assert named in done.stderr
     assert "thalweg" in done.stderr.rpartition("--help")[0][-20:]
     assert done.stderr.isascii() == (lang == "en")
+
+
+@pytest.mark.parametrize("arguments", [["bogus"], ["chat", "--bogus", "hi"], ["serve", "--bogus"]])
+def test_what_resembles_nothing_gets_no_guess(tmp_path: Path, arguments: list[str]) -> None:
+    assert "Is it" not in run(tmp_path, *arguments).stderr
 
 
 def imported(code: str) -> set[str]:
@@ -105,8 +119,8 @@ HEAVY = ("uvicorn", "uvloop", "httptools", "httpx2", "asyncio", "sqlite3", "rich
 @pytest.mark.parametrize(
     "code",
     [
-        pytest.param("import thalweg.cli.main", id="the import"),
-        pytest.param("from thalweg.cli.main import app; app(['--help'])", id="the list of commands"),
+        pytest.param("import thalweg.cli.commands", id="the import"),
+        pytest.param("from thalweg.cli.commands import app; app(['--help'])", id="the list of commands"),
     ],
 )
 def test_nothing_heavy_is_loaded_for(code: str) -> None:
@@ -114,9 +128,7 @@ def test_nothing_heavy_is_loaded_for(code: str) -> None:
 
 
 def test_the_import_of_the_command_line_is_quick() -> None:
-    took = (
-        "import time; t = time.process_time(); import thalweg.cli.main; print(round((time.process_time() - t) * 1000))"
-    )
+    took = "import time; t = time.process_time(); import thalweg.cli.commands; print(round((time.process_time() - t) * 1000))"
     runs = [subprocess.run([sys.executable, "-c", took], capture_output=True, text=True, check=True) for _ in range(3)]
     assert min(int(run.stdout) for run in runs) <= IMPORT_MS * SLOWER
 

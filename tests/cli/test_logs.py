@@ -162,10 +162,10 @@ def test_on_a_terminal_no_row_is_broken(gateway: Gateway, columns: int) -> None:
 
 def test_in_chinese(gateway: Gateway) -> None:
     table = thalweg(gateway.home, "logs", THALWEG_LANG="zh").stdout
-    assert table.splitlines()[0].split()[:4] == ["时间", "模型", "供应商", "结果"]
+    assert table.splitlines()[0].split()[:4] == ["时间", "模型", "服务商", "结果"]
     assert "cancelled" in table, "codes are the same in every language"
     card = thalweg(gateway.home, "logs", gateway.entries()[0].request_id, THALWEG_LANG="zh").stdout
-    assert "供应商连不上" in card
+    assert "服务商连不上" in card
     assert "request" not in card
 
 
@@ -189,6 +189,14 @@ def test_a_card_tells_what_is_known_of_one_that_failed(gateway: Gateway) -> None
     assert "unreachable" in card
     assert re.search(r"├╌+┤", card), "nothing streamed"
     assert "sk-ark" not in card
+
+
+def test_a_card_of_a_refusal_says_nothing_of_tokens(tmp_path: Path) -> None:
+    refused = {"outcome": "refused", "usage": Usage(), "usage_source": "unknown", "upstream_status": 401}
+    fill(tmp_path, [({"request_id": "refused"}, refused | {"ttft_ms": None, "duration_ms": 4.0})])
+    card = thalweg(tmp_path, "logs", "refused").stdout
+    assert "HTTP 401" in card
+    assert not [word for word in ("tokens", "known how", "at least") if word in card]
 
 
 def test_a_card_tells_of_each_attempt(tmp_path: Path) -> None:

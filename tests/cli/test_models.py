@@ -138,7 +138,7 @@ def test_a_search_is_for_part_of_a_name(tmp_path: Path, search: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lang", "words"), [("en", ("model", "provider")), ("zh", ("模型", "供应商", "在哪里", "网关内置"))]
+    ("lang", "words"), [("en", ("model", "provider")), ("zh", ("模型", "服务商", "在哪里", "网关内置"))]
 )
 def test_a_table_for_people(tmp_path: Path, lang: str, words: tuple[str, ...]) -> None:
     with Terminal(tmp_path, "models", "--all", rows=60, env={"THALWEG_LANG": lang} | OPENAI) as terminal:

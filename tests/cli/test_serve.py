@@ -82,6 +82,20 @@ def test_a_terminal_gets_a_page_with_the_chat_page_first(
         stop(terminal)
 
 
+def test_what_is_warned_of_stands_below_the_page(tmp_path: Path) -> None:
+    with Terminal(
+        tmp_path, "serve", "--port", "0", columns=120, env={"THALWEG_WEATHER": "fine", "THALWEG_FIND_ENGINES": "0"}
+    ) as terminal:
+        terminal.until("THALWEG_WEATHER")
+        rows = [row.strip() for row in terminal.rows]
+        (until,) = (at for at, row in enumerate(rows) if row.startswith("Thalweg listens on"))
+        page = [row for row in rows[:until] if row]
+        assert "fine" not in terminal.text
+        assert not any("warning" in row for row in page)
+        assert page[-1].startswith("ledger")
+        stop(terminal)
+
+
 def test_a_simulating_gateway_says_so(tmp_path: Path) -> None:
     with Terminal(tmp_path, "serve", "--port", "0", "--simulate") as terminal:
         terminal.until("Thalweg listens on")
@@ -123,6 +137,7 @@ def test_a_port_that_is_taken_is_1_and_named(tmp_path: Path, lang: str) -> None:
     assert done.stderr.startswith("thalweg: ")
     assert done.stderr.count("\n") == 1
     assert f"127.0.0.1:{port}" in done.stderr
+    assert "--port" in done.stderr, "what to do"
     assert ("无法监听" in done.stderr) == (lang == "zh")
 
 

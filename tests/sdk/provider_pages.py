@@ -49,7 +49,9 @@ def _settings(row: Provider) -> str:
     files = " or ".join(f"`{variable}_FILE`" for variable in row.key_variables)
     lines.append(f"| {files} | a file that holds it, instead |")
     lines.append(f"| `{row.base_url_variable}` | another address than `{row.base_url}` |")
-    known = ", ".join(f"`{row.name}/{model}`" for model in row.models) or f"`{row.name}/` and the name of what it serves"
+    known = (
+        ", ".join(f"`{row.name}/{model}`" for model in row.models) or f"`{row.name}/` and the name of what it serves"
+    )
     lines.append(f"| model | {known}{f' ({MODELS_DATE}), or any other of its names' if row.models else ''} |")
     if row.model_prefixes:
         begun = ", ".join(f"`{prefix}…`" for prefix in row.model_prefixes)
@@ -76,7 +78,12 @@ def _first_call(row: Provider) -> str:
 
 def _facts(row: Provider) -> str:
     profile = row.profile
-    lines = ["| about | what |", "| --- | --- |", f"| usage | {_usage(profile)} |", f"| thinking | {_thinking(profile)} |"]
+    lines = [
+        "| about | what |",
+        "| --- | --- |",
+        f"| usage | {_usage(profile)} |",
+        f"| thinking | {_thinking(profile)} |",
+    ]
     lines.append(f"| thoughts | in `{profile.reasoning_field}` |")
     if profile.refused_fields:
         fields = ", ".join(f"`{field}`" for field in sorted(profile.refused_fields))

@@ -88,7 +88,7 @@ def test_past_the_limit_a_stream_ends_with_an_error(tmp_path: Path) -> None:
         assert last["error"]["code"] == "overloaded"
         assert b"[DONE]" not in read
         assert server.exit_code() == 0
-        assert "1 streams were ended by the shutdown" in "".join(server.printed)
+        assert "streams that were ended by the shutdown: 1" in "".join(server.printed)
     (entry,) = entries(tmp_path)
     assert (entry.outcome, entry.error_kind) == ("gateway_error", "overloaded")
     assert (entry.usage.output_tokens or 0) > 0
@@ -109,6 +109,7 @@ def test_a_second_signal_ends_at_once(tmp_path: Path, first: signal.Signals) -> 
         assert "error" in events(read)[-1]
         assert server.exit_code() == 0
         assert time.monotonic() - begun < ENDS_WITHIN_S
+        assert '"level":"error"' not in "".join(server.printed), "to be told twice is no fault"
     assert [entry.outcome for entry in entries(tmp_path)] == ["gateway_error"]
 
 
@@ -146,5 +147,5 @@ def test_after_a_kill_the_next_start_settles_what_was_open(tmp_path: Path) -> No
     with served(tmp_path) as server:
         server.stop()
         assert server.exit_code() == 0
-    assert "1 requests of an earlier run were found open" in "".join(server.printed)
+    assert "an earlier run that were found open and settled as crashed: 1" in "".join(server.printed)
     assert [entry.outcome for entry in entries(tmp_path)] == ["crashed"]

@@ -485,7 +485,7 @@ def test_off_leaves_out_requests_and_nothing_else(tmp_path: Path) -> None:
         assert server.exit_code() == 0
     said = "".join(server.printed)
     assert '"event":"request"' not in said
-    assert "1 streams were ended by the shutdown" in said
+    assert "streams that were ended by the shutdown: 1" in said
 
 
 def test_a_form_that_is_none_is_a_wrong_setting() -> None:

@@ -245,6 +245,7 @@ def asking(
         credential=credential,
         connect_timeout_s=connect_timeout_s,
         provider="test",
+        setting="TEST_BASE_URL",
     )
 
 

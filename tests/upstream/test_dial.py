@@ -36,7 +36,7 @@ async def test_a_refused_connection() -> None:
         await heard.over()
         assert heard.events == ["failed"]
         assert isinstance(heard.error, UpstreamUnreachable)
-        assert heard.error.message == f"{origin} cannot be reached: Connection refused"
+        assert heard.error.message == f"test cannot be reached at {origin} (TEST_BASE_URL): Connection refused"
         assert heard.error.provider == "test"
         assert isinstance(heard.error.__cause__, ConnectionRefusedError)
         assert call.closed_at is not None
@@ -49,7 +49,9 @@ async def test_a_name_that_does_not_resolve(host: str) -> None:
     async with connecting() as connector:
         heard = await ask(connector, Origin("https", host, 443))
         assert isinstance(heard.error, UpstreamUnreachable)
-        assert heard.error.message.startswith(f"https://{host}:443 cannot be reached: its name cannot be resolved (")
+        assert heard.error.message.startswith(
+            f"test cannot be reached at https://{host}:443 (TEST_BASE_URL): its name cannot be resolved ("
+        )
 
 
 @on_both_loops
@@ -60,7 +62,9 @@ async def test_a_connection_that_nobody_accepts_times_out() -> None:
             heard = await ask(connector, origin, connect_timeout_s=0.1)
             assert isinstance(heard.error, UpstreamTimeout)
             assert heard.error.phase == "connect"
-            assert heard.error.message == f"{origin} could not be connected to within 0.1 s"
+            assert heard.error.message == (
+                f"test cannot be reached at {origin} (TEST_BASE_URL): there was no connection within 0.1 s"
+            )
             assert time.monotonic() - began < 1
             assert connector.open_connections == 0
 
@@ -97,7 +101,9 @@ async def test_all_addresses_of_a_name_may_fail(monkeypatch: pytest.MonkeyPatch)
     async with connecting() as connector:
         heard = await ask(connector, Origin("http", "many.test", 80))
         assert heard.error is not None
-        assert heard.error.message == "http://many.test:80 cannot be reached: Connection refused"
+        assert heard.error.message == (
+            "test cannot be reached at http://many.test:80 (TEST_BASE_URL): Connection refused"
+        )
 
 
 @on_both_loops

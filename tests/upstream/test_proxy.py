@@ -119,7 +119,10 @@ async def test_a_refused_tunnel_names_the_proxy_and_what_it_said(answer: bytes, 
         assert heard.events == ["failed"]
         assert isinstance(heard.error, UpstreamUnreachable)
         assert words in heard.error.message
-        assert f"{HTTPS} cannot be reached: the proxy {proxy.origin}" in heard.error.message
+        assert (
+            f"at {HTTPS} (TEST_BASE_URL) by way of the proxy {proxy.origin}: the proxy {proxy.origin}"
+            in heard.error.message
+        )
         assert "secret" not in repr(heard.error)
 
 

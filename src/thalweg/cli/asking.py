@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import time
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ import msgspec
 from thalweg.canon.events import Event, PartDelta, ResponseFailed
 from thalweg.canon.fold import Fold
 from thalweg.canon.response import Response
-from thalweg.cli.connection import Gateway, Unreachable
+from thalweg.cli.connection import Gateway, Unreachable, why_not
 from thalweg.dialects.registry import DIALECTS
 from thalweg.framing.sse import SseDecoder
 from thalweg.profiles.providers import COMPATIBLE
@@ -71,7 +70,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     response: Response
     """The answer, as far as it came."""
     stream_id: str | None
-    """`None` before the answer's head."""
+    """`None` before the answer's head, and where it is no gateway that answers."""
     request_id: str | None
     ttft_ms: float | None
     """From the request's sending to the first content here."""
@@ -117,6 +116,8 @@ class Asking:
         self._fold = Fold()
         self._stream_id: str | None = None
         self._request_id: str | None = None
+        self._answered = False
+        """Whether a head has come. Not everything that can be talked to names its streams."""
         self._sent_at = self._first_at = self._last_at = 0.0
         self._failure: Failure | None = None
         self._stopped: Stopped | None = None
@@ -151,15 +152,16 @@ class Asking:
             async with client.stream("POST", url, content=body, headers=headers) as answer:
                 self._stream_id = answer.headers.get("x-thalweg-stream")
                 self._request_id = answer.headers.get("x-request-id")
+                self._answered = True
                 if answer.is_success:
                     await self._decode(answer)
                 else:
                     self._failure = await _refusal(answer)
         except httpx2.TransportError as error:
-            if self._stream_id is None:
-                self._failure = Failure(kind="unreachable", message=f"{self._gateway.url}: {_why(error)}")
+            if not self._answered:
+                self._failure = Failure(kind="unreachable", message=f"{self._gateway.url}: {why_not(error)}")
             else:
-                self._failure = Failure(kind="broke", message=_why(error))
+                self._failure = Failure(kind="broke", message=why_not(error))
 
     async def _decode(self, answer: httpx2.Response) -> None:
         frames = SseDecoder()
@@ -239,24 +241,13 @@ async def _refusal(answer: httpx2.Response) -> Failure:
     )
 
 
-def _why(error: httpx2.TransportError) -> str:
-    """The operating system's own words, where it had some."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.strerror:
-            # A name that is not found has a number that is none of the system's errors.
-            return os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return str(error) or type(error).__name__
-
-
 async def list_models(gateway: Gateway) -> list[Listed]:
     """The models that can be called. Raises `Unreachable`; a gateway that does not tell has none."""
     async with gateway.client() as client:
         try:
             answer = await client.get(f"{gateway.url}/v1/models", timeout=_CANCEL_S)
         except httpx2.TransportError as error:
-            raise Unreachable(gateway.url, _why(error)) from error
+            raise Unreachable(gateway.url, why_not(error)) from error
     try:
         return msgspec.json.decode(answer.content, type=_Models).data
     except (msgspec.DecodeError, RecursionError):

@@ -86,6 +86,12 @@ def _output(entry: Entry) -> str:
     )
 
 
+def _source(entry: Entry) -> str:
+    if entry.usage_source is None or (entry.usage_source == "unknown" and entry.outcome == "refused"):
+        return ""  # where nothing was made there is nothing to know
+    return say(f"logs.source_{entry.usage_source}")
+
+
 def _time(at_ms: int | None) -> str:
     return "" if at_ms is None else datetime.fromtimestamp(at_ms / 1000).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
 
@@ -118,7 +124,7 @@ _FACTS: tuple[tuple[str, Callable[[Entry], str]], ...] = (
     ("key", lambda entry: entry.key_id),
     ("input", _input),
     ("output", _output),
-    ("source", lambda entry: say(f"logs.source_{entry.usage_source}") if entry.usage_source else ""),
+    ("source", _source),
     ("finish", lambda entry: entry.finish_reason or ""),
     ("ttft", lambda entry: _joined(milliseconds(entry.ttft_ms), _upstream_ttft(entry))),
     ("duration", lambda entry: milliseconds(entry.duration_ms)),

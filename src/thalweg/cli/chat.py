@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import sys
 from collections.abc import Sequence
@@ -13,10 +12,14 @@ from typing import Annotated, Literal
 import msgspec
 from cyclopts import Parameter
 
+from thalweg.cli.bounds import bounded
 from thalweg.cli.connection import Connection, Unreachable
+from thalweg.cli.mistakes import with_guess
 from thalweg.cli.pictures import NoImage, read_image
 from thalweg.cli.session import Conversations, Image, Sampling, Session, new_conversation
 from thalweg.cli.talk import FAILED, UNREACHABLE, Manner, Talk, complain, remark
+from thalweg.cli.told import told
+from thalweg.cli.visible import readable
 from thalweg.cli.words import explain, say
 from thalweg.config import load_client
 from thalweg.ledger.entry import LedgerError
@@ -34,8 +37,10 @@ def chat(
     model: Annotated[str | None, explain("chat.model"), Parameter(alias="-m", metavar="NAME")] = None,
     system: Annotated[str | None, explain("chat.system"), Parameter(alias="-s", metavar="TEXT")] = None,
     image: Annotated[tuple[Path, ...], explain("chat.image"), Parameter(alias="-i", metavar="FILE")] = (),
-    temperature: Annotated[float | None, explain("chat.temperature"), Parameter(metavar="T")] = None,
-    max_tokens: Annotated[int | None, explain("chat.max_tokens"), Parameter(metavar="N")] = None,
+    temperature: Annotated[float | None, explain("chat.temperature"), Parameter(metavar="T"), bounded(0, 100)] = None,
+    max_tokens: Annotated[
+        int | None, explain("chat.max_tokens"), Parameter(metavar="N"), bounded(1, 10_000_000)
+    ] = None,
     effort: Annotated[Effort | None, explain("chat.effort"), Parameter(metavar="LEVEL")] = None,
     continue_: Annotated[bool, explain("chat.continue"), Parameter(name=("--continue", "-c"))] = False,
     no_save: Annotated[bool, explain("chat.no_save"), Parameter(negative=())] = False,
@@ -50,8 +55,8 @@ def chat(
         return _refuse_option(wrong)
     client = load_client(url=url, home=home)
     wish = Wish(
-        model=model or None,
-        system=system,
+        model=readable(model) if model else None,
+        system=system and readable(system),
         files=image,
         sampling=Sampling(temperature=temperature, max_tokens=max_tokens, effort=effort),
         goes_on=continue_,
@@ -60,19 +65,19 @@ def chat(
     conversations = Conversations(client.home, kept=not no_save)
     try:
         with Connection(client, waits=_waits) as connection, Talk(connection, manner) as talk:
-            return _Chat(talk, conversations, wish, client.model).run(words)
+            return _Chat(talk, conversations, wish, client.model).run([readable(word) for word in words])
     except NoImage as error:
         complain(str(error))
         return WRONG_USAGE
     except Unreachable as error:
-        complain(say("chat.unreachable", message=f"{error.url}: {error.why}"))
+        complain(say("chat.unreachable", message=error))
         return UNREACHABLE
     except (LedgerError, TimeoutError) as error:
-        complain(str(error))
-    except BrokenPipeError:
-        raise  # whoever read our output has gone; that is no fault to tell of
+        complain(told(error))
     except OSError as error:
-        complain(f"{error.filename or client.home}: {error.strerror or error}")
+        if not error.filename:
+            raise  # it is about our output, and told where all commands' is
+        complain(say("serve.cannot_use", file=error.filename, why=error.strerror))
     return FAILED
 
 
@@ -143,10 +148,8 @@ def _is_option(word: str) -> bool:
 
 
 def _refuse_option(word: str) -> int:
-    said = say("main.unknown_option", name=word)
-    options = [f"--{name.strip('_').replace('_', '-')}" for name in inspect.signature(chat).parameters]
-    if near := difflib.get_close_matches(word, options, n=1):
-        said = say("main.did_you_mean", mistake=said, name=near[0])
+    options = (f"--{name.strip('_').replace('_', '-')}" for name in inspect.signature(chat).parameters)
+    said = with_guess(say("main.unknown_option", name=word), word, options)
     complain(say("main.see", mistake=said, command="thalweg chat --help"))
     return WRONG_USAGE
 

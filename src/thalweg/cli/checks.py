@@ -28,8 +28,10 @@ import httpx2
 import msgspec
 
 from thalweg import __version__
-from thalweg.cli.connection import Gateway
+from thalweg.cli.connection import Gateway, why_not
 from thalweg.cli.layout import short_path
+from thalweg.cli.told import told
+from thalweg.cli.visible import readable
 from thalweg.config import ConfigError, ProviderSettings, Settings, load, proxy_variables
 from thalweg.config import home as home_of
 from thalweg.ledger.entry import Entry, LedgerError
@@ -75,7 +77,7 @@ class Machine:
         try:
             self.settings = load(home=home)
         except ConfigError as error:
-            self.wrong_setting = str(error)
+            self.wrong_setting = told(error)
 
     @property
     def providers(self) -> list[ProviderSettings]:
@@ -169,9 +171,9 @@ def home(machine: Machine) -> Iterator[Finding]:
     """Whether the ledger's folder can be written, and has room."""
     folder = next(each for each in (machine.home, *machine.home.parents) if each.exists())
     values: dict[str, str | int] = {
-        "home": short_path(machine.home),
-        "folder": short_path(folder),
-        "path": str(machine.home),
+        "home": readable(short_path(machine.home)),
+        "folder": readable(short_path(folder)),
+        "path": readable(str(machine.home)),
     }
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         yield Finding("fail", "home_closed", values)
@@ -192,7 +194,7 @@ def ledger(machine: Machine) -> Iterator[Finding]:
     try:
         entry = machine.last_entry
     except LedgerError as error:
-        yield Finding("fail", "ledger_broken", {"why": str(error)})
+        yield Finding("fail", "ledger_broken", {"why": told(error)})
         return
     size = sum(file.stat().st_size for file in machine.home.glob("ledger.db*"))
     last = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.opened_ms / 1000)) if entry else "–"
@@ -219,7 +221,7 @@ def server(machine: Machine) -> Iterator[Finding]:
     try:
         answered = asyncio.run(_readiness(running.address)) if running.address else 0
     except httpx2.HTTPError as error:
-        yield Finding("fail", "server_silent", values | {"why": str(error) or type(error).__name__})
+        yield Finding("fail", "server_silent", values | {"why": why_not(error)})
         return
     status, code = _OF_READINESS.get(answered, ("fail", "server_odd"))
     yield Finding(status, code, values | {"status": answered})

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.completion import ShellDetectionError, detect_shell
 
-from thalweg.cli.main import FAILED, WRONG_USAGE, make_app
+from thalweg.cli.commands import make_app
+from thalweg.cli.main import FAILED, WRONG_USAGE
 from thalweg.cli.words import explain, say
 
 Shell = Literal["bash", "zsh", "fish"]

@@ -22,6 +22,7 @@ import httpx2
 import msgspec
 
 from thalweg import __version__
+from thalweg.cli.words import say
 from thalweg.config import ClientSettings, Settings, load
 from thalweg.ledger.lock import HomeLocked, running_server
 
@@ -35,7 +36,7 @@ _READ_S = 660.0
 
 
 class Unreachable(Exception):
-    """Nobody answers at `url`."""
+    """Nobody answers at `url`. `why` is for people, in their language where it is not the operating system's word."""
 
     def __init__(self, url: str, why: str) -> None:
         super().__init__(f"{url}: {why}")
@@ -70,6 +71,25 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return f"Gateway({self.url!r})"
+
+
+def why_not(error: httpx2.HTTPError) -> str:
+    """Why a gateway cannot be talked to, in a few words: the operating system's own, where it had some."""
+    if isinstance(error, httpx2.RemoteProtocolError):
+        return say("connection.broke")
+    if isinstance(error, httpx2.TimeoutException):
+        return say("connection.silent")
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return say("connection.certificate", why=cause.verify_message)
+        if isinstance(cause, ssl.SSLError):  # its number is none of the system's errors
+            return say("connection.no_tls")
+        if isinstance(cause, OSError) and cause.strerror:
+            # Nor is that of a name that is not found.
+            return os.strerror(cause.errno) if cause.errno and cause.errno > 0 else cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    return str(error) or type(error).__name__
 
 
 class Connection:

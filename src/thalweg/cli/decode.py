@@ -14,6 +14,7 @@ from thalweg.canon.fold import Fold
 from thalweg.canon.parts import Part, Reasoning, Refusal, Text, ToolCall
 from thalweg.canon.response import Choice, Response
 from thalweg.cli.main import FAILED, WRONG_USAGE
+from thalweg.cli.visible import readable
 from thalweg.cli.words import explain, say
 from thalweg.dialects.base import Dialect
 from thalweg.dialects.registry import DIALECTS
@@ -41,7 +42,7 @@ def decode(
             print(f"thalweg: {say('decode.cannot_read', file=file, why=error.strerror)}", file=sys.stderr)
             failed = True
             continue
-        print(msgspec.json.encode(describe(str(file), decoded(DIALECTS[dialect], body))).decode())
+        print(msgspec.json.encode(describe(readable(str(file)), decoded(DIALECTS[dialect], body))).decode())
     return FAILED if failed else 0
 
 

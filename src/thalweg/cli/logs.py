@@ -16,10 +16,13 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 from cyclopts import Parameter
 
+from thalweg.cli.bounds import bounded
 from thalweg.cli.card import print_card
 from thalweg.cli.figures import outcome_of, picture, rate, scale_of, tokens
 from thalweg.cli.layout import Cell, Column, Layout, Paper, milliseconds
 from thalweg.cli.main import FAILED, WRONG_USAGE
+from thalweg.cli.told import told
+from thalweg.cli.visible import readable
 from thalweg.cli.words import explain, say
 from thalweg.config import home as home_of
 from thalweg.ledger.entry import Entry, LedgerError, Outcome
@@ -38,7 +41,9 @@ def logs(
     request: Annotated[str | None, explain("logs.request")] = None,
     /,
     *,
-    count: Annotated[int | None, Parameter(name=("--count", "-n"), metavar="N"), explain("logs.count")] = None,
+    count: Annotated[
+        int | None, Parameter(name=("--count", "-n"), metavar="N"), explain("logs.count"), bounded(0, 1_000_000)
+    ] = None,
     follow: Annotated[bool, Parameter(name=("--follow", "-f"), negative=()), explain("logs.follow")] = False,
     model: Annotated[str | None, Parameter(metavar="TEXT"), explain("logs.model")] = None,
     outcome: Annotated[Outcome | Literal["open"] | None, Parameter(metavar="OUTCOME"), explain("logs.outcome")] = None,
@@ -51,15 +56,13 @@ def logs(
         since_ms = None if since is None else _moment_ms(since)
     except ValueError:
         return _refuse(say("logs.no_time", value=since), WRONG_USAGE)
-    if count is not None and count < 0:
-        return _refuse(say("logs.no_count", value=count), WRONG_USAGE)
     ledger = home_of(home) / "ledger.db"
-    wanted = Wanted(since_ms=since_ms, model=model, outcome=outcome)
+    wanted = Wanted(since_ms=since_ms, model=model and readable(model), outcome=outcome)
     if count is None:
         count = _LAST if since is None else _ALL
     try:
         if request is not None:
-            return _one(ledger, request, json=json)
+            return _one(ledger, readable(request), json=json)
         show = _print_json if json else _Rows(Paper()).print
         if follow:
             _follow(ledger, count, wanted, show)
@@ -68,7 +71,7 @@ def logs(
         else:
             print(say("logs.nothing"), file=sys.stderr)
     except LedgerError as error:
-        return _refuse(str(error) if ledger.exists() else say("usage.no_ledger", path=str(ledger)), FAILED)
+        return _refuse(told(error) if ledger.exists() else say("usage.no_ledger", path=str(ledger)), FAILED)
     return 0
 
 

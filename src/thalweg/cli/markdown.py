@@ -6,9 +6,11 @@ An address is always shown, never hidden behind a word.
 from __future__ import annotations
 
 import io
+import re
 from typing import ClassVar
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from rich.cells import cell_len
 from rich.color import ColorSystem
@@ -94,7 +96,23 @@ class _Answer(Markdown):
             _keep_line_ends(token)
 
 
+_FORMULA = re.compile(r"\$\$.+?\$\$|\$(?=\S)[^$\n]*?[^\s\\$]\$(?!\d)", re.DOTALL)
+"""TeX between dollars, as models write it. Amounts are none: a blank before the second dollar or a digit behind it."""
+
+
+def _formula(state: StateInline, silent: bool) -> bool:
+    """Leave a formula as it is: what is a sign of Markdown elsewhere, a backslash first of all, is TeX in there."""
+    found = _FORMULA.match(state.src, state.pos)
+    if found is None:
+        return False
+    if not silent:
+        state.push("text", "", 0).content = found[0]
+    state.pos = found.end()
+    return True
+
+
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
+_PARSER.inline.ruler.before("escape", "formula", _formula)
 
 
 def _keep_line_ends(token: Token) -> None:

@@ -12,7 +12,7 @@ import httpx2
 import msgspec
 from cyclopts import Parameter
 
-from thalweg.cli.connection import Gateway, Unreachable
+from thalweg.cli.connection import Gateway, Unreachable, why_not
 from thalweg.cli.layout import Column, Layout, Paper
 from thalweg.cli.main import FAILED
 from thalweg.cli.words import explain, say
@@ -111,7 +111,7 @@ async def _ask(gateway: Gateway) -> Answer:
                 _get(client, gateway, "/providers"), _get(client, gateway, "/v1/models")
             )
         except httpx2.HTTPError as error:
-            raise Unreachable(gateway.url, str(error) or type(error).__name__) from error
+            raise Unreachable(gateway.url, why_not(error)) from error
     try:
         known = msgspec.convert(told["providers"], list[Offer])
         simulated = [model["id"] for model in listed["data"] if model["owned_by"] == _OWNER_OF_SIMULATED]

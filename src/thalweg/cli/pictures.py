@@ -6,6 +6,7 @@ import base64
 from pathlib import Path
 
 from thalweg.cli.session import Image
+from thalweg.cli.visible import readable
 from thalweg.cli.words import say
 
 MOST_BYTES = 14 * 1024 * 1024
@@ -37,4 +38,4 @@ def read_image(file: Path) -> Image:
         raise NoImage(say("chat.image_unknown", file=file))
     if len(data) > MOST_BYTES:
         raise NoImage(say("chat.image_large", file=file, most=MOST_BYTES // 1024 // 1024))
-    return Image(name=file.name, url=f"data:{mime};base64,{base64.b64encode(data).decode()}")
+    return Image(name=readable(file.name), url=f"data:{mime};base64,{base64.b64encode(data).decode()}")

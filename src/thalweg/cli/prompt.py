@@ -13,7 +13,8 @@ from thalweg.cli.asking import Outcome
 from thalweg.cli.connection import Unreachable
 from thalweg.cli.session import Conversation, Conversations, Image, Session
 from thalweg.cli.talk import Talk, complain, is_dumb
-from thalweg.cli.visible import visible
+from thalweg.cli.told import told
+from thalweg.cli.visible import readable, visible
 from thalweg.cli.words import say
 from thalweg.config import ConfigError
 from thalweg.ledger.entry import LedgerError
@@ -64,27 +65,28 @@ class Prompt:
 
     def _read(self) -> str:
         """One message: a line, or lines between triple quotes. Empty after an interruption. Raises `Leave`."""
+        text = ""
         try:
             text = input(_DUMB_PROMPT if is_dumb() else _PROMPT)
             if text.lstrip().startswith(_QUOTES):
                 text = self._read_quoted(text.lstrip().removeprefix(_QUOTES))
         except KeyboardInterrupt:
-            return self._dropped()
+            return self._dropped(text or readline.get_line_buffer())
         except EOFError:
             print()
             raise
         self._interrupted = False
-        return text
+        return readable(text)
 
     def _read_quoted(self, text: str) -> str:
         while not text.rstrip().endswith(_QUOTES):
             text += "\n" + input(_MORE)
         return text.rstrip().removesuffix(_QUOTES)
 
-    def _dropped(self) -> str:
+    def _dropped(self, typed: str) -> str:
         """What was typed is gone. Where nothing was, a second time leaves."""
         print()
-        if readline.get_line_buffer():
+        if typed:
             self._interrupted = False
         elif self._interrupted:
             raise Leave
@@ -109,9 +111,9 @@ class Prompt:
         self._session.say(text, self._images)
         try:
             outcome = self._talk.ask(self._session)
-        except (Unreachable, LedgerError, ConfigError, OSError) as error:
+        except _NO_GATEWAY as error:
             self._session.answered("")
-            complain(str(error))
+            complain(_told(error))
             return
         except KeyboardInterrupt:  # before there was anything to stop
             self._session.answered("")
@@ -139,8 +141,8 @@ class Prompt:
             return
         try:
             models = self._talk.models()
-        except (Unreachable, LedgerError, ConfigError, OSError) as error:
-            complain(str(error))
+        except _NO_GATEWAY as error:
+            complain(_told(error))
             return
         finally:
             self._talk.rest()
@@ -182,6 +184,16 @@ _COMMANDS: dict[str, Callable[[Prompt, str], None]] = {
     "/save": Prompt._save,
     "/exit": Prompt._exit,
 }
+
+
+_NO_GATEWAY = (Unreachable, LedgerError, ConfigError, OSError)
+"""Why there is nobody to ask. It may be otherwise for the next message."""
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, Unreachable):
+        return say("chat.unreachable", message=error)
+    return told(error)
 
 
 def written(conversation: Conversation, *, as_json: bool) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +14,7 @@ from cyclopts import Parameter
 from thalweg.cli.announcement import Announcement
 from thalweg.cli.layout import Paper
 from thalweg.cli.main import FAILED
+from thalweg.cli.told import told
 from thalweg.cli.words import explain, say
 from thalweg.config import load
 from thalweg.ledger.entry import LedgerError
@@ -35,14 +38,23 @@ def serve(
     try:
         uvloop.run(running)
     except LedgerError as error:
-        return _failed(str(error))
+        return _failed(told(error))
     except OSError as error:
         # An address has no file name, a home that cannot be made or written has.
         if error.filename:
             return _failed(say("serve.cannot_use", file=error.filename, why=error.strerror))
-        return _failed(say("serve.cannot_listen", address=f"{settings.host}:{settings.port}", why=error.strerror))
+        return _failed(told_address(f"{settings.host}:{settings.port}", error))
     announcement.ended()
     return 0
+
+
+def told_address(address: str, error: OSError) -> str:
+    """Why an address cannot be listened on."""
+    if error.errno == errno.EADDRINUSE:
+        return say("serve.port_taken", address=address)
+    # A name that is not found has a number that is none of the system's errors, and the loops add words of their own.
+    why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+    return say("serve.cannot_listen", address=address, why=why)
 
 
 def _failed(why: str) -> int:

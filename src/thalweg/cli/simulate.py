@@ -10,24 +10,30 @@ from typing import Annotated
 import uvloop
 from cyclopts import Parameter
 
+from thalweg.cli.bounds import bounded
 from thalweg.cli.main import FAILED, WRONG_USAGE
+from thalweg.cli.mistakes import describe_choice
+from thalweg.cli.serve import told_address
 from thalweg.cli.words import explain, say
 from thalweg.server.simulated import Play, manner_names, serve_simulator
+
+_AS = Parameter(help=say("main.choices", said=say("simulate.as"), choices=", ".join(manner_names())))
 
 
 def simulate(
     *,
-    port: Annotated[int, explain("simulate.port")] = 9100,
-    host: Annotated[str, explain("simulate.host")] = "127.0.0.1",
-    manner: Annotated[str | None, Parameter(name="--as"), explain("simulate.as")] = None,
+    port: Annotated[int, Parameter(metavar="PORT"), explain("simulate.port"), bounded(0, 65_535)] = 9100,
+    host: Annotated[str, Parameter(metavar="ADDRESS"), explain("simulate.host")] = "127.0.0.1",
+    manner: Annotated[str | None, Parameter(name="--as", metavar="NAME"), _AS] = None,
 ) -> int:
     """Run the simulator over HTTP, for tests of anything that speaks to a provider."""
     if manner is not None and manner not in manner_names():
-        return _ended(WRONG_USAGE, say("simulate.no_manner", name=manner, names=", ".join(manner_names())))
+        mistake = describe_choice("--as", manner, manner_names())
+        return _ended(WRONG_USAGE, say("main.see", mistake=mistake, command="thalweg simulate --help"))
     try:
         uvloop.run(_until_signal(host, port, Play(manner=manner)))
     except OSError as error:
-        return _ended(FAILED, say("simulate.cannot_listen", address=f"{host}:{port}", why=error.strerror))
+        return _ended(FAILED, told_address(f"{host}:{port}", error))
     return 0
 
 

@@ -100,7 +100,9 @@ class Talk:
         if outcome.stopped is not None:
             complain(_told_stop(outcome))
         elif outcome.failure is not None:
-            complain(_told_failure(outcome.failure, outcome.request_id))
+            complain(_told_failure(outcome.failure, outcome))
+        elif key := _CUT.get(_finish(outcome)):
+            complain(say(key))
         if self.manner.verbose:
             remark(_figures(outcome))
         if outcome.stopped is not None:
@@ -206,7 +208,7 @@ def _rounded(value: float | None) -> float | None:
 
 def _told_stop(outcome: Outcome) -> str:
     stopped = outcome.stopped
-    if outcome.stream_id is None:
+    if outcome.stream_id is None and outcome.ttft_ms is None:
         return say("chat.stopped_early")
     if stopped is None or stopped.upstream_closed_ms is None:
         return say("chat.stopped_unheard")
@@ -214,11 +216,19 @@ def _told_stop(outcome: Outcome) -> str:
     return say("chat.stopped", ms=f"{stopped.upstream_closed_ms:.1f}", tokens=tokens, source=stopped.source)
 
 
-def _told_failure(failure: Failure, request_id: str | None) -> str:
+_CUT = {
+    "length": "chat.cut_length",
+    "context_overflow": "chat.cut_context_overflow",
+    "content_filter": "chat.cut_content_filter",
+}
+"""What to say of an answer that ended for such a reason: it may look whole."""
+
+
+def _told_failure(failure: Failure, outcome: Outcome) -> str:
     said = say(f"chat.{failure.kind}", message=failure.message)
-    lines = [said, *_advice(failure)]
-    if request_id is not None:
-        lines.append(say("chat.request", id=request_id))
+    lines = [said, *_advice(failure, is_stream=outcome.stream_id is not None)]
+    if outcome.request_id is not None:
+        lines.append(say("chat.request", id=outcome.request_id))
     return "\n".join([lines[0], *(f"  {line}" for line in lines[1:])])
 
 
@@ -235,10 +245,12 @@ _ADVICE = {
 """What to do, by the answer's status. What is not here tells that in its own message."""
 
 
-def _advice(failure: Failure) -> list[str]:
+def _advice(failure: Failure, *, is_stream: bool) -> list[str]:
     if failure.kind == "broke":
         return [say("chat.advice_again")]
     key = _ADVICE.get(failure.status or 0)
+    if failure.status == 404 and not is_stream:  # it is the path that is not there
+        key = "chat.advice_url"
     return [say(key)] if key else []
 
 

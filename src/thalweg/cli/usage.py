@@ -12,7 +12,9 @@ from typing import Annotated, NamedTuple
 import msgspec
 from cyclopts import Parameter
 
+from thalweg.cli.bounds import bounded
 from thalweg.cli.layout import Column, Paper, bar, milliseconds
+from thalweg.cli.told import told
 from thalweg.cli.words import explain, say
 from thalweg.config import home as home_of
 from thalweg.ledger.entry import LedgerError
@@ -25,7 +27,7 @@ _BAR_WIDTH = 12
 def usage(
     *,
     by: Annotated[By, Parameter(metavar="WHAT"), explain("usage.by")] = "day",
-    days: Annotated[int, Parameter(metavar="N"), explain("usage.days")] = 30,
+    days: Annotated[int, Parameter(metavar="N"), explain("usage.days"), bounded(0, 36_500)] = 30,
     utc: Annotated[bool, Parameter(negative=()), explain("usage.utc")] = False,
     json: Annotated[bool, Parameter(negative=()), explain("usage.json")] = False,
     home: Annotated[Path | None, Parameter(metavar="FOLDER"), explain("usage.home")] = None,
@@ -36,7 +38,8 @@ def usage(
     try:
         report = usage_report(ledger, by, since_ms=since_ms, zone=UTC if utc else None)
     except LedgerError as error:
-        print(f"thalweg: {error if ledger.exists() else say('usage.no_ledger', path=str(ledger))}", file=sys.stderr)
+        why = told(error) if ledger.exists() else say("usage.no_ledger", path=str(ledger))
+        print(f"thalweg: {why}", file=sys.stderr)
         return 1
     if json:
         print(msgspec.json.encode(report).decode())

@@ -32,7 +32,15 @@ LAST_MS = 2**62
 
 
 class LedgerError(Exception):
-    """The ledger cannot be used as it is, and an operator has to act. Not an answer to a client."""
+    """The ledger cannot be used as it is, and an operator has to act. Not an answer to a client.
+
+    The most common one has a `code`, by which a reader's own language has the same sentence with the same `values`.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None, **values: object) -> None:
+        super().__init__(message)
+        self.code = code
+        self.values = values
 
 
 class Reservation(msgspec.Struct, frozen=True, kw_only=True):

@@ -30,7 +30,12 @@ class HomeLocked(LedgerError):
 
     def __init__(self, home: Path, pid: int | None) -> None:
         who = f"process {pid}" if pid is not None else "another process"
-        super().__init__(f"{str(home)!r} is in use by {who}; one server per home")
+        super().__init__(
+            f"{str(home)!r} is in use by {who}; one server per home",
+            code="home_locked" if pid is not None else "home_taken",
+            home=str(home),
+            pid=pid,
+        )
         self.home = home
         self.pid = pid
 

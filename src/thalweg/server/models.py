@@ -97,7 +97,8 @@ class Directory:
             raise NotFound(message, param="model")
         if not provider.ready:
             variables = " or ".join(row.key_variables)
-            raise NotFound(f"The model {name!r} needs {variables}: set it and start the gateway again.", param="model")
+            message = f"The model {name!r} needs {variables}: set it where the gateway is started."
+            raise NotFound(message, param="model")
         if not model:
             raise _no_model(name)
         return Target(provider, model)

@@ -54,6 +54,7 @@ async def _ping(connector: Connector, provider: ProviderSettings) -> Pong:
             credential=provider.credential,
             connect_timeout_s=CONNECT_S,
             provider=provider.row.name,
+            setting=provider.row.base_url_variable,
         ),
         ear,
     )

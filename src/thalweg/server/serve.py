@@ -9,7 +9,7 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 import uvicorn
@@ -73,10 +73,19 @@ class GatewayServer(uvicorn.Server):
             self._gateway.house.live.draining = True
             self._drain = asyncio.get_running_loop().create_task(self._drained())
             return
-        self.config.timeout_graceful_shutdown = 0
+        # uvicorn's word for waiting no longer. A limit of no seconds would do it too, but be logged as an error.
+        self.force_exit = True
         if not self._drain.cancel():
-            for task in self.server_state.tasks:
-                task.cancel()
+            self._cancel_tasks()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close what is open, and let go of what is still under way for a client that does not read."""
+        await super().shutdown(sockets)
+        self._cancel_tasks()
+
+    def _cancel_tasks(self) -> None:
+        for task in self.server_state.tasks:
+            task.cancel()
 
     async def _until(self, stop: asyncio.Event) -> None:
         await stop.wait()
@@ -93,7 +102,7 @@ class GatewayServer(uvicorn.Server):
         finally:
             telling.cancel()
         if cut:
-            _log.warning("%d streams were ended by the shutdown", cut)
+            _log.warning("streams that were ended by the shutdown: %d", cut)
         self.should_exit = True
 
     async def _tell_of_drain(self, limit_s: float) -> None:
@@ -167,11 +176,14 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def _tell_of_engines(engines: Engines, found: Callable[[Found], None]) -> None:
+async def _tell_of_engines(engines: Engines, found: Callable[[Found], None], warnings: Sequence[str]) -> None:
+    """Tell `found`, and then what is to be warned of: before, it would stand in the midst of what people are told."""
     try:
         found(await engines.look())
     except Exception as error:  # noqa: BLE001  # the edge of a look that nobody asked for: it may not end the server
         _log.error("looking for engines on this machine failed: %s", blame(error))
+    for warning in warnings:
+        _log.warning("%s", warning)
 
 
 async def serve(
@@ -190,16 +202,14 @@ async def serve(
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _log_of(settings, own_process=stop is None) as log, HomeLock(settings.home) as lock:
         listener = listen(settings)
+        warnings = [f"{name} is no setting and is ignored" for name in settings.ignored]
         if warning := sqlite_version_warning():
-            _log.warning(warning)
-        for name in settings.ignored:
-            _log.warning("%s is no setting and is ignored", name)
+            warnings.append(warning)
         ledger = SqliteLedger(settings.home / "ledger.db")
         connector, simulator = make_connector(settings), make_simulator()
         try:
-            crashed = await ledger.recover()
-            if crashed:
-                _log.warning("%d requests of an earlier run were found open and settled as crashed", crashed)
+            if crashed := await ledger.recover():
+                warnings.append(f"requests of an earlier run that were found open and settled as crashed: {crashed}")
             gateway = make_gateway(settings, ledger=ledger, connector=connector, simulator=simulator, log=log)
             server = GatewayServer(uvicorn_config(gateway, settings), gateway, stop, draining)
             if stop is None:  # else the process is another's
@@ -207,7 +217,7 @@ async def serve(
             lock.announce(address_of(listener))
             asyncio.get_running_loop().call_soon(listening, listener)
             # Beside the serving: looking delays nothing, and is over long before it.
-            looking = asyncio.get_running_loop().create_task(_tell_of_engines(gateway.house.engines, found))
+            looking = asyncio.get_running_loop().create_task(_tell_of_engines(gateway.house.engines, found, warnings))
             try:
                 # In this task, so that the signals are ours before `listening` is told.
                 await server.serve(sockets=[listener])

@@ -31,6 +31,8 @@ class UpstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
     connect_timeout_s: float = 5.0
     provider: str = ""
     """Who runs it, for error messages."""
+    setting: str = ""
+    """The variable that says where it is, for the same."""
 
 
 class ResponseHead(msgspec.Struct, frozen=True):

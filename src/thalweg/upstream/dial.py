@@ -42,10 +42,10 @@ class Dialer:
             async with asyncio.timeout(limit_s):
                 return await self._open(route)
         except TimeoutError as error:
-            message = f"{route.origin} could not be connected to within {limit_s:g} s"
+            message = f"{_told(route, request)}: there was no connection within {limit_s:g} s"
             raise UpstreamTimeout(message, phase="connect", provider=request.provider) from error
         except (OSError, UnicodeError) as error:
-            message = f"{route.origin} cannot be reached: {reason(error)}"
+            message = f"{_told(route, request)}: {reason(error)}"
             raise UpstreamUnreachable(message, provider=request.provider) from error
 
     async def _open(self, route: Route) -> Connection:
@@ -73,6 +73,13 @@ class Dialer:
                 sock.close()
                 raise
         return sock
+
+
+def _told(route: Route, request: UpstreamRequest) -> str:
+    """That there is no way: to whom, where that is, and which setting says so. Of a proxy nothing but its address."""
+    setting = f" ({request.setting})" if request.setting else ""
+    by_way = f" by way of the proxy {route.proxy}" if route.proxy is not None else ""
+    return f"{request.provider or 'the upstream'} cannot be reached at {route.origin}{setting}{by_way}"
 
 
 def reason(error: OSError | UnicodeError) -> str:

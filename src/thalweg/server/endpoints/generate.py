@@ -226,6 +226,7 @@ class _Route:
             credential=self._credential,
             connect_timeout_s=connect_timeout_s,
             provider=self.name,
+            setting=provider.row.base_url_variable if provider else "",
         )
 
 
