@@ -154,7 +154,8 @@ def _measure(options: argparse.Namespace) -> None:
         folder.mkdir()
         prepare = copy_tree if options.tree else clone
         shown = machine.describe_machine()
-        print(f"{machine.today()}, commit `{machine.commit()}`, {shown['cpu']}, {shown['cores']} cores.\n")
+        commit = machine.commit() if options.tree else machine.commit().removesuffix("-dirty")
+        print(f"{machine.today()}, commit `{commit}`, {shown['cpu']}, {shown['cores']} cores.\n")
         print("|  | listening (s) | first token on the page (s) |\n| --- | ---: | ---: |")
         first = time_first_token(folder, options.chromium, prepare)
         print(_row("from the clone on, packages from the registry", first), flush=True)

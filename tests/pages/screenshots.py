@@ -129,7 +129,7 @@ PICTURES = (
 
 async def seeded(route: Route) -> None:
     """Let a request go on with the simulator's settings in it."""
-    body = route.request.post_data_json | {"simulator": SIMULATOR}
+    body = json.loads(route.request.post_data or "{}") | {"simulator": SIMULATOR}
     await route.continue_(post_data=json.dumps(body))
 
 
