@@ -112,7 +112,7 @@ def test_usage_in_every_chunk_is_what_a_gateway_asks_for_and_cuts_out() -> None:
     body = asked.edited(model="bench-0-3-0", profile=profile, stream=True)
     plain, counted = (wire_of(body.replace(b"chunk_include_usage", word)) for word in (b"x", b"chunk_include_usage"))
     assert counted.count(b'"completion_tokens":') == 1 + 3 + 1 + 1
-    relayer = CHAT.relayer(asked, profile=profile, raw=False, provider="ark")
+    relayer = CHAT.relayer(asked, profile=profile, raw=False, provider="ark", response_id="x", created=1)
     left = b"".join(relayer.feed(SseDecoder().feed(counted)))
     assert b"tokens" not in left
     assert left.count(b"\n\n") == plain.count(b"\n\n") - 1

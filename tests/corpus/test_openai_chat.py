@@ -35,7 +35,9 @@ from thalweg.canon.errors import UpstreamFailed, UpstreamRefused
 from thalweg.canon.finish import FinishReason
 from thalweg.canon.fold import fold
 from thalweg.canon.parts import Opaque, Reasoning, Refusal, Text
+from thalweg.canon.request import Request
 from thalweg.canon.response import Choice, Response
+from thalweg.dialects.base import watch_answer
 from thalweg.dialects.openai_chat.relayer import ChatRelayer
 from thalweg.framing.sse import SseDecoder
 from thalweg.profiles.base import Profile
@@ -43,6 +45,7 @@ from thalweg.profiles.providers import CHAT_REPAIRS, COMPATIBLE, PROVIDERS
 
 # Also known to conftest.py as the fixture `corpus_root`; here the names of the cases are the tests' ids.
 ROOT = Path(os.environ.get("THALWEG_TEST_CORPUS") or Path(__file__).resolve().parents[3] / "shared" / "corpus")
+ASKED = Request(model="m", messages=(), dialect="openai-chat")
 BYTE_BY_BYTE = 64 * 1024
 
 PROFILE_OF = {"volcengine-ark": "ark", "openai": "openai"}
@@ -218,7 +221,7 @@ def test_a_whole_answer_reads_as_the_sdk_reads_it(case: Case) -> None:
 def test_a_whole_answer_written_anew_reads_the_same(case: Case) -> None:
     """Also the other way: what was streamed, folded, is what would have been sent whole."""
     read = CHAT.decode_answer(case.body, profile=COMPATIBLE, provider=case.provider)
-    again = CHAT.decode_answer(CHAT.encode_answer(read), profile=COMPATIBLE, provider=case.provider)
+    again = CHAT.decode_answer(CHAT.encode_answer(read, ASKED), profile=COMPATIBLE, provider=case.provider)
     assert again.response_id == read.response_id
     assert [shown(choice) | {"finish": None} for choice in again.choices] == [
         shown(choice) | {"finish": None} for choice in read.choices
@@ -257,7 +260,7 @@ def without_empty_logprobs(response: Response) -> Response:
 @each("json")
 def test_the_watch_of_a_whole_answer_agrees_with_its_reading(case: Case) -> None:
     read = CHAT.decode_answer(case.body, profile=COMPATIBLE, provider=case.provider)
-    watch = CHAT.watch_answer(case.body, provider=case.provider)
+    watch = watch_answer(CHAT, case.body, profile=COMPATIBLE, provider=case.provider)
     assert (watch.usage, watch.raw_usage, watch.model) == (read.usage, read.raw_usage, read.model)
     assert watch.complete
     assert watch.error is None

@@ -17,6 +17,7 @@ from tests.dialects.openai_chat.streams import CHAT, DONE, Relayed, chunk, cuts_
 from thalweg.canon.errors import UpstreamBroke, UpstreamError
 from thalweg.canon.events import ResponseFailed
 from thalweg.canon.fold import fold
+from thalweg.dialects.base import watch_answer
 from thalweg.framing.sse import SseDecoder
 from thalweg.profiles.base import Profile
 from thalweg.profiles.providers import COMPATIBLE
@@ -146,7 +147,7 @@ def test_around_the_limit_of_depth_nothing_foreign_is_raised() -> None:
             relay(frame(chunk({"content": "a"})) + body, profile=METERED)
             decode(body)
             CHAT.decode_error(400, [], place % deep, provider="acme", key_name="K")
-            CHAT.watch_answer(place % deep, provider="acme")
+            watch_answer(CHAT, place % deep, profile=COMPATIBLE, provider="acme")
         CHAT.decode_error(400, [], b'{"detail":%s}' % deep, provider="acme", key_name="K")
 
 
@@ -159,7 +160,7 @@ def held_after(values: list[dict[str, Any]], times: int) -> tuple[int, int]:
     try:
         for reader in (
             CHAT.stream_decoder(profile=COMPATIBLE, provider=""),
-            CHAT.relayer(asked, profile=COMPATIBLE, raw=False, provider=""),
+            CHAT.relayer(asked, profile=COMPATIBLE, raw=False, provider="", response_id="x", created=1),
         ):
             sse = SseDecoder()
             before, _ = tracemalloc.get_traced_memory()

@@ -1245,7 +1245,7 @@ DRAWN = st.lists(st.tuples(st.sampled_from(CALLS), st.sampled_from([0.0, 0.1, 1.
 
 def whole_of(stream: bytes, *, cut_off: bool, asked: Plan) -> tuple[bytes, Any]:
     """What the gateway would send of a stream if nothing but the stream itself happened, errors left out."""
-    relayer = asked.upstream.relayer(asked.asked, raw=False)
+    relayer = asked.upstream.relayer(asked.asked, raw=False, response_id="x", created=1)
     actor = Exchange(asked, now=BEGIN)  # for its decoder only
     out = relayer.feed(actor._decoder.feed(stream))
     if not cut_off:

@@ -251,7 +251,9 @@ class LongRelayer(ChatRelayer):
 class LongChat(OpenAIChat):
     """Chat, every frame of which is opened."""
 
-    def relayer(self, asked: Any, *, profile: Profile, raw: bool, provider: str) -> LongRelayer:
+    def relayer(
+        self, asked: Any, *, profile: Profile, raw: bool, provider: str, response_id: str, created: int
+    ) -> LongRelayer:
         return LongRelayer(
             profile=profile,
             include_usage=asked.include_usage,

@@ -15,11 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.playbook import CHAT, CUT, DONE, HELLO, JSON, ROLE, SSE, fault, finish, plan, text, usage, whole
+from tests.playbook import CUT, DONE, HELLO, JSON, ROLE, SSE, fault, finish, plan, text, usage, whole
 from thalweg.canon.errors import Cancelled, InvalidRequest, Unavailable, UpstreamBroke
 from thalweg.canon.script import EndBody, SendBody, SendHead
 from thalweg.canon.script import Step as PlayedStep
 from thalweg.dialects.openai_chat import OpenAIChat
+from thalweg.dialects.openai_chat.errors import encode_stream_error
 from thalweg.dialects.openai_chat.relayer import ChatRelayer
 from thalweg.profiles.providers import COMPATIBLE
 from thalweg.relay import exchange as exchange_module
@@ -407,7 +408,7 @@ async def test_a_client_that_does_not_read_holds_its_upstream_back() -> None:
         assert stage.client.got.endswith(_CANCELLED)
 
 
-_CANCELLED = CHAT.encode_stream_error(Cancelled("Enough."))
+_CANCELLED = encode_stream_error(Cancelled("Enough."))
 
 
 async def test_a_burst_in_one_turn_is_held_back_too() -> None:
@@ -692,16 +693,28 @@ class BuggyRelayer(ChatRelayer):
         return bug()
 
 
+class DumbRelayer(BuggyRelayer):
+    """Cannot say what the gateway itself has to say."""
+
+    __slots__ = ()
+
+    def keepalive(self) -> bytes:
+        return bug()
+
+    def fail(self, error: GatewayError) -> bytes:
+        return bug()
+
+
 @pytest.fixture
 def buggy(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Plan]:
     """A plan in whose dialect these methods raise; `relayer` makes one that raises on cue."""
 
-    def make(*methods: str, **changes: Any) -> Plan:
+    def make(*methods: str, made: type[BuggyRelayer] = BuggyRelayer, **changes: Any) -> Plan:
         dialect = OpenAIChat()
         for method in methods:
             monkeypatch.setattr(dialect, method, bug, raising=True)
         if "relayer" not in methods:
-            relayer = BuggyRelayer(profile=COMPATIBLE, include_usage=True, raw=False, provider="acme")
+            relayer = made(profile=COMPATIBLE, include_usage=True, raw=False, provider="acme")
             monkeypatch.setattr(dialect, "relayer", lambda *_, **__: relayer)
         return plan(dialect=dialect, **changes)
 
@@ -754,7 +767,7 @@ BUGS: list[Any] = [
     pytest.param(("stream_decoder",), {"stream": False}, (*BEGIN,), id="a decoder cannot be made"),
     pytest.param(("encode_answer",), {"stream": False}, (*BEGIN, Body(HELLO)), id="a folded answer cannot be written"),
     pytest.param(
-        ("watch_answer",), {"stream": False}, (Connect(), Head(200, JSON), Body(whole()), End()), id="whole, unread"
+        ("decode_answer",), {"stream": False}, (Connect(), Head(200, JSON), Body(whole()), End()), id="whole, unread"
     ),
     pytest.param(
         ("stream_encoder",), {}, (Connect(), Head(200, JSON), Body(whole()), End()), id="whole, cannot be streamed"
@@ -783,7 +796,13 @@ async def test_a_bug_before_the_answer_is_an_http_error(
 async def test_a_bug_in_a_tick_harms_no_other_stream(
     buggy: Callable[..., Plan], caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with staged(given=buggy("keepalive")) as stage:
+    class MuteRelayer(BuggyRelayer):
+        __slots__ = ()
+
+        def keepalive(self) -> bytes:
+            return bug()
+
+    async with staged(given=buggy(made=MuteRelayer)) as stage:
         await stage.start()
         await stage.feed(ROLE, text("a"))
         stage.pump.tick(stage.exchange.said_at + 11)
@@ -792,14 +811,15 @@ async def test_a_bug_in_a_tick_harms_no_other_stream(
         check_named(stage, caplog)
 
 
-@pytest.mark.parametrize("method", ["encode_error", "encode_stream_error"])
+@pytest.mark.parametrize("method", ["encode_error", "fail"])
 @pytest.mark.parametrize("cause", ["cut", "cancel", "shut_down", "tick"])
 async def test_an_error_that_cannot_be_said_cuts_the_connection(
     buggy: Callable[..., Plan], caplog: pytest.LogCaptureFixture, method: str, cause: str
 ) -> None:
-    async with staged(given=buggy(method)) as stage:
+    given = buggy(made=DumbRelayer) if method == "fail" else buggy(method)
+    async with staged(given=given) as stage:
         await stage.start()
-        if method == "encode_stream_error":
+        if method == "fail":
             await stage.feed(ROLE, text("a"))
         {
             "cut": lambda: stage.call.fail(CUT),

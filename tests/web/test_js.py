@@ -15,6 +15,7 @@ from tests.dialects.openai_chat.streams import CHAT, relay
 from thalweg.canon.parts import Reasoning, Refusal, Text, ToolCall
 from thalweg.canon.response import Choice
 from thalweg.cli.decode import decoded
+from thalweg.dialects.openai_chat.errors import encode_stream_error
 
 JS = Path(__file__).resolve().parent / "js"
 OLDEST_NODE = 18
@@ -47,7 +48,7 @@ def sent(recorded: bytes) -> bytes:
     """What a client gets of a recorded stream, the gateway's own word on its error included."""
     relayed = relay(recorded)
     error = relayed.watch.error
-    return relayed.body + (CHAT.encode_stream_error(error) if error else b"")
+    return relayed.body + (encode_stream_error(error) if error else b"")
 
 
 def ours(body: bytes) -> dict[str, Any]:

@@ -8,7 +8,8 @@ Rules that every decoder keeps, so that every encoder can stay simple:
 3. The deltas of a part, joined, are the part.
 4. A signature comes with `PartEnded`.
 5. `UsageReported` is a snapshot and replaces the one before.
-6. `ChoiceFinished` comes once for each choice, after its last part has ended.
+6. `ChoiceFinished` comes once for each choice, after its last part has ended. Decoders put it right before
+   `ResponseEnded`, after the last usage; encoders bear a usage that comes after it.
 7. Events of several choices may interleave; each says its `choice`.
 """
 
@@ -20,7 +21,7 @@ import msgspec
 
 from thalweg.canon.errors import GatewayError
 from thalweg.canon.finish import FinishReason
-from thalweg.canon.parts import PartKind, Signature
+from thalweg.canon.parts import Citation, PartKind, Signature
 from thalweg.canon.usage import Usage
 
 
@@ -55,7 +56,7 @@ class PartDelta(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     choice: int = 0
     logprobs: Any = None
-    """The wire's own log probabilities for these tokens, where asked for."""
+    """Log probabilities of these tokens where asked for, as Chat has them: `{"content": [{"token", "logprob", …}]}`."""
 
 
 class PartEnded(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,8 +66,10 @@ class PartEnded(msgspec.Struct, frozen=True, kw_only=True):
     choice: int = 0
     signature: Signature | None = None
     redacted: bool = False
+    citations: tuple[Citation, ...] = ()
+    """Of a text."""
     raw: Any = None
-    """Of an opaque part: what it was on the wire."""
+    """Of an opaque part: what it was on the wire; of media: its MIME type."""
 
 
 class UsageReported(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,7 +43,7 @@ def _signature(ended: PartEnded | None) -> Signature | None:
 
 
 def _text(_: PartStarted, text: str, ended: PartEnded | None) -> Part:
-    return Text(text=text, signature=_signature(ended))
+    return Text(text=text, signature=_signature(ended), citations=ended.citations if ended else ())
 
 
 def _reasoning(started: PartStarted, text: str, ended: PartEnded | None) -> Part:
@@ -67,8 +67,8 @@ def _refusal(_: PartStarted, text: str, __: PartEnded | None) -> Part:
 
 
 def _media(_: PartStarted, text: str, ended: PartEnded | None) -> Part:
-    raw: Any = ended.raw if ended else None
-    return Media(kind="image", data=text, mime=raw if isinstance(raw, str) else None)
+    mime = ended.raw if ended and isinstance(ended.raw, str) else None
+    return Media(kind="audio" if mime and mime.startswith("audio/") else "image", data=text, mime=mime)
 
 
 def _opaque(started: PartStarted, text: str, ended: PartEnded | None) -> Part:
@@ -221,7 +221,7 @@ _Unfolded = tuple[PartStarted, str, PartEnded]
 
 
 def _open_text(index: int, choice: int, part: Any) -> _Unfolded:
-    ended = PartEnded(index=index, choice=choice, signature=part.signature)
+    ended = PartEnded(index=index, choice=choice, signature=part.signature, citations=part.citations)
     return PartStarted(index=index, choice=choice, kind="text"), part.text, ended
 
 

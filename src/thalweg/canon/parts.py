@@ -19,6 +19,21 @@ class Signature(msgspec.Struct, frozen=True, kw_only=True):
     """What the vendor calls it: `signature`, `redacted`, `encrypted`, `thought`."""
     data: str
     """The value exactly as it was on the wire."""
+    item_id: str | None = None
+    """The upstream's own name of the item it proves, where it must go back with it (OpenAI's Responses)."""
+
+
+class Citation(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a text comes from, as far as every dialect can say it."""
+
+    url: str
+    title: str | None = None
+    quote: str | None = None
+    """The words of the source."""
+    start: int | None = None
+    """The first character of the text that it is about."""
+    end: int | None = None
+    """The character behind the last one."""
 
 
 class Text(msgspec.Struct, frozen=True, kw_only=True, tag="text"):
@@ -26,7 +41,7 @@ class Text(msgspec.Struct, frozen=True, kw_only=True, tag="text"):
 
     text: str
     signature: Signature | None = None
-    citations: tuple[Any, ...] = ()
+    citations: tuple[Citation, ...] = ()
     cache: str | None = None
     """How long the provider is asked to cache the prompt up to here (`5m`, `1h`, `30m`); `None`: not asked."""
 
@@ -54,7 +69,6 @@ class Reasoning(msgspec.Struct, frozen=True, kw_only=True, tag="reasoning"):
     form: Literal["raw", "summary", "hidden"] = "raw"
     signature: Signature | None = None
     redacted: bool = False
-    item_id: str | None = None
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True, tag="tool_call"):
@@ -66,7 +80,7 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True, tag="tool_call"):
     kind: Literal["function", "custom", "legacy", "server"] = "function"
     """`legacy` is Chat's old `function_call`, which has no id of its own."""
     signature: Signature | None = None
-    item_id: str | None = None
+    cache: str | None = None
 
 
 class ToolResult(msgspec.Struct, frozen=True, kw_only=True, tag="tool_result"):

@@ -27,6 +27,8 @@ class Tool(msgspec.Struct, frozen=True, kw_only=True):
     kind: Literal["function", "custom", "hosted"] = "function"
     raw: Any = None
     """The definition as it came, for custom and hosted tools."""
+    cache: str | None = None
+    """As a part's: how long the prompt up to here shall be cached."""
 
 
 class ToolChoice(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +97,13 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] | None = None
     include_usage: bool = True
     """Whether the client's stream carries usage; only Chat clients can say no."""
+    service_tier: str | None = None
+    """`auto`, `default`, `flex` or `priority`."""
+    framing: Literal["sse", "json-array"] = "sse"
+    """How the client's stream is framed; Gemini's clients alone have a choice."""
     dialect: str = ""
     """The dialect it came in."""
     extensions: dict[str, Any] = {}
-    """Fields only that dialect knows, by name."""
+    """Fields only that dialect knows, by name. Another dialect drops them, and says so."""
+    essential: tuple[str, ...] = ()
+    """Names of such fields without which the answer would mean something else: another dialect refuses them."""

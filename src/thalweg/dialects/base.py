@@ -13,20 +13,38 @@ import msgspec
 
 from thalweg.canon.errors import GatewayError, UpstreamError
 from thalweg.canon.events import Event
+from thalweg.canon.losses import Losses
 from thalweg.canon.origin import Credential
+from thalweg.canon.parts import ToolCall
 from thalweg.canon.request import Request
 from thalweg.canon.response import Response
 from thalweg.canon.usage import Usage
 from thalweg.framing.sse import Frame
 from thalweg.profiles.base import Profile
 
+Headers = tuple[tuple[bytes, bytes], ...]
+
 
 class WireAnswer(msgspec.Struct, frozen=True):
     """A whole HTTP answer in some dialect: status, headers of the dialect's own, body."""
 
     status: int
-    headers: tuple[tuple[bytes, bytes], ...]
+    headers: Headers
     body: bytes
+
+
+class UpstreamBody(msgspec.Struct, frozen=True, kw_only=True):
+    """A request written for an upstream of another dialect, and what is to be undone in its answer."""
+
+    body: bytes
+    stops: tuple[str, ...] = ()
+    """Stop sequences that the upstream cannot be told of: they are looked for in its text."""
+    tool_names: dict[str, str] = {}
+    """What the client calls a tool, by what the upstream was told, where the two differ."""
+    wrapped_tools: frozenset[str] = frozenset()
+    """Tools, by the client's name, that take free text and were written as functions of one argument, `input`."""
+    answer_tool: str | None = None
+    """A tool whose arguments are the answer's text: how a schema is asked for where there is no other way."""
 
 
 class Watch:
@@ -40,6 +58,7 @@ class Watch:
         "complete",
         "content_seen",
         "created",
+        "cut",
         "deltas",
         "done",
         "error",
@@ -62,6 +81,8 @@ class Watch:
         """Whether the dialect's end mark has come."""
         self.complete = False
         """Whether the answer is complete, as the dialect defines it (an error makes it incomplete for good)."""
+        self.cut = False
+        """Whether the gateway itself has ended the answer, so that the upstream is still at it."""
         self.error: GatewayError | None = None
         self.usage: Usage | None = None
         self.raw_usage: Any = None
@@ -122,9 +143,11 @@ def count_chars(text: str) -> tuple[int, int]:
 
 
 class Relayer(Protocol):
-    """Turns an upstream's frames into the bytes for the client, and watches."""
+    """Makes a client's stream of an upstream's frames, and watches."""
 
     watch: Watch
+    content_type: bytes
+    """Of the client's stream."""
 
     def pass_on(self, data: bytes) -> bytes | None:
         """The client's bytes, if these, read between two frames, are exactly one common frame.
@@ -142,6 +165,12 @@ class Relayer(Protocol):
 
     def settle(self) -> None:
         """Nothing more will be fed, whether the body has ended or not: write what was put off into the watch."""
+
+    def keepalive(self) -> bytes:
+        """What breaks a silence, in the form that this dialect's clients bear."""
+
+    def fail(self, error: GatewayError) -> bytes:
+        """The end of a stream that has begun and will not be whole. Nothing follows it."""
 
 
 class WireRequest(Protocol):
@@ -167,6 +196,9 @@ class WireRequest(Protocol):
 class StreamDecoder(Protocol):
     """Reads an upstream's stream into events."""
 
+    finishes: dict[int, str]
+    """The wire's finish reason of each choice that has one, as soon as it came; its `ChoiceFinished` may come later."""
+
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames. Never raises for what the upstream sent."""
 
@@ -177,71 +209,90 @@ class StreamDecoder(Protocol):
 class StreamEncoder(Protocol):
     """Writes events as a client's stream."""
 
+    content_type: bytes
+
     def encode(self, events: Iterable[Event]) -> list[bytes]:
         """One piece of bytes for each frame."""
 
+    def keepalive(self) -> bytes:
+        """What breaks a silence; also before the first event."""
+
 
 class Dialect(Protocol):
-    """One grammar, in both positions."""
+    """One grammar, in both positions. Stateless; its decoders, encoders and relayers hold what one answer needs."""
 
     name: str
-    stream_content_type: bytes
+    id_prefix: str
+    """How names of answers begin, where we make them."""
+    passed_headers: frozenset[bytes]
+    """Request headers of a client, in small letters, that go to an upstream of the same dialect."""
 
-    def read_request(self, body: bytes) -> WireRequest:
-        """Check a client's body. Raises `RequestError` that names the field."""
+    # In front.
+
+    def read_request(self, body: bytes, target: bytes = b"") -> WireRequest:
+        """Check a client's body; `target` is the path and query it came to, where some dialects say half of it.
+
+        Raises `RequestError` that names the field.
+        """
+
+    def stream_encoder(self, asked: Request, *, response_id: str, model: str, created: int) -> StreamEncoder:
+        """An encoder for one client's stream. `response_id` is used as it is."""
+
+    def encode_answer(self, answer: Response, asked: Request) -> bytes:
+        """A whole answer for a client; its id and model are used as they are. The answer has no error."""
+
+    def encode_error(self, error: GatewayError) -> WireAnswer:
+        """An error before the answer has begun."""
+
+    # Behind.
 
     def request_target(self, base_path: bytes, model: str, *, stream: bool) -> bytes:
         """Path and query of a generation request below a provider's base path."""
 
-    def encode_request(self, asked: Request, *, model: str, profile: Profile, stream: bool) -> bytes:
-        """A request for an upstream of this dialect, from another dialect's client."""
+    def request_headers(self, *, stream: bool) -> Headers:
+        """Headers that an upstream of this dialect wants, but for the key's."""
 
-    def relayer(self, asked: WireRequest, *, profile: Profile, raw: bool, provider: str) -> Relayer:
-        """A relayer for a stream between two sides of this dialect; `raw` switches repairs off."""
+    def encode_request(
+        self, asked: Request, *, model: str, profile: Profile, stream: bool, losses: Losses
+    ) -> UpstreamBody:
+        """A request for an upstream of this dialect, from another dialect's client. The messages are arranged
+        (`canon.turns`). What cannot be carried is told to `losses`, which may raise `UnsupportedParameter`.
+        """
 
     def stream_decoder(self, *, profile: Profile, provider: str) -> StreamDecoder:
         """A decoder for one upstream stream."""
 
-    def stream_encoder(self, asked: Request, *, response_id: str, model: str, created: int) -> StreamEncoder:
-        """An encoder for one client's stream."""
-
     def decode_answer(self, body: bytes, *, profile: Profile, provider: str) -> Response:
         """A whole answer. Raises `UpstreamError` where it holds an error or breaks the grammar."""
-
-    def encode_answer(self, answer: Response) -> bytes:
-        """A whole answer for a client. The answer has no error."""
-
-    def watch_answer(self, body: bytes, *, provider: str) -> Watch:
-        """What a whole answer of this dialect shows, for accounting."""
 
     def decode_error(
         self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, provider: str, key_name: str
     ) -> GatewayError:
         """What an upstream's answer with an error status means."""
 
-    def encode_error(self, error: GatewayError) -> WireAnswer:
-        """An error before the answer has begun."""
+    # Both sides.
 
-    def encode_stream_error(self, error: GatewayError) -> bytes:
-        """An error after the stream has begun."""
-
-    def keepalive(self, response_id: str, model: str, created: int) -> bytes:
-        """What breaks a silence, in the form that this dialect's clients bear."""
+    def relayer(
+        self, asked: WireRequest, *, profile: Profile, raw: bool, provider: str, response_id: str, created: int
+    ) -> Relayer:
+        """A relayer for a stream between two sides of this dialect; `raw` switches repairs off. `response_id` and
+        `created` are for what the gateway itself must say before the upstream has named its answer.
+        """
 
 
 class UpstreamSide:
     """A dialect in the upstream position, bound to what is known of one upstream. One per request."""
 
-    __slots__ = ("_credential", "_dialect", "_key_name", "_profile", "name", "provider")
+    __slots__ = ("_credential", "_dialect", "_key_name", "name", "profile", "provider")
 
     def __init__(
         self, dialect: Dialect, profile: Profile, *, provider: str, key_name: str, credential: Credential | None = None
     ) -> None:
         self._dialect = dialect
-        self._profile = profile
         self._key_name = key_name
         self._credential = credential
         self.name = dialect.name
+        self.profile = profile
         self.provider = provider
         """Who runs the upstream, for messages."""
 
@@ -255,22 +306,53 @@ class UpstreamSide:
             if value is not None and key in value:
                 setattr(error, field, value.replace(key, "[hidden]"))
 
-    def relayer(self, asked: WireRequest, *, raw: bool) -> Relayer:
+    def relayer(self, asked: WireRequest, *, raw: bool, response_id: str, created: int) -> Relayer:
         """A relayer to a client of the same dialect."""
-        return self._dialect.relayer(asked, profile=self._profile, raw=raw, provider=self.provider)
+        return self._dialect.relayer(
+            asked,
+            profile=self.profile,
+            raw=raw,
+            provider=self.provider,
+            response_id=response_id,
+            created=created,
+        )
 
     def stream_decoder(self) -> StreamDecoder:
         """A decoder for one stream."""
-        return self._dialect.stream_decoder(profile=self._profile, provider=self.provider)
+        return self._dialect.stream_decoder(profile=self.profile, provider=self.provider)
 
     def decode_answer(self, body: bytes) -> Response:
         """A whole answer. Raises `UpstreamError`."""
-        return self._dialect.decode_answer(body, profile=self._profile, provider=self.provider)
+        return self._dialect.decode_answer(body, profile=self.profile, provider=self.provider)
 
     def watch_answer(self, body: bytes) -> Watch:
-        """What a whole answer shows, for accounting."""
-        return self._dialect.watch_answer(body, provider=self.provider)
+        """What a whole answer shows, for accounting. Of one that holds an error, `error` is set."""
+        return watch_answer(self._dialect, body, profile=self.profile, provider=self.provider)
 
     def decode_error(self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> GatewayError:
         """What an answer with an error status means."""
         return self._dialect.decode_error(status, headers, body, provider=self.provider, key_name=self._key_name)
+
+
+def watch_answer(dialect: Dialect, body: bytes, *, profile: Profile, provider: str = "") -> Watch:
+    """What a whole answer in some dialect shows."""
+    try:
+        response = dialect.decode_answer(body, profile=profile, provider=provider)
+    except UpstreamError as error:
+        watch = Watch()
+        watch.error = error
+        return watch
+    return watch_of(response)
+
+
+def watch_of(response: Response) -> Watch:
+    """What a whole answer without an error shows."""
+    watch = Watch()
+    watch.usage, watch.raw_usage, watch.model = response.usage, response.raw_usage, response.model
+    watch.done = watch.complete = watch.content_seen = True
+    for choice in response.choices:
+        watch.choices.add(choice.index)
+        watch.finishes[choice.index] = choice.raw_finish_reason or ""
+        for part in choice.parts:
+            watch.saw_text(part.arguments if isinstance(part, ToolCall) else getattr(part, "text", ""))
+    return watch

@@ -21,15 +21,17 @@ from enum import Enum
 
 import msgspec
 
-from thalweg.canon.errors import Cancelled, GatewayError, UpstreamBroke, UpstreamTimeout
-from thalweg.canon.events import Event, PartDelta, PartStarted, ResponseEnded, ResponseFailed, UsageReported
+from thalweg.canon.errors import Cancelled, GatewayError, UpstreamBroke, UpstreamError, UpstreamTimeout
+from thalweg.canon.events import Event, ResponseEnded, ResponseFailed
 from thalweg.canon.fold import Fold, unfold
+from thalweg.canon.request import Request
 from thalweg.canon.response import Response
 from thalweg.canon.usage import Usage, UsageSource, estimate_tokens
-from thalweg.dialects.base import Dialect, Relayer, StreamDecoder, UpstreamSide, Watch, WireRequest
+from thalweg.dialects.base import Dialect, Relayer, UpstreamBody, UpstreamSide, Watch, WireRequest, watch_of
 from thalweg.framing.sse import SseDecoder
 from thalweg.relay.budget import SMALL_BYTES, Share, no_room
 from thalweg.relay.taps import Outcome, Report
+from thalweg.relay.translator import Listener, Reader, Translator
 from thalweg.upstream.base import ResponseHead
 
 MAX_ERROR_BYTES = 64 * 1024
@@ -71,6 +73,12 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     upstream: UpstreamSide
     upstream_streams: bool
     """Whether the upstream is asked to stream; it may be while the client is not."""
+    sent: UpstreamBody | None = None
+    """What was written for an upstream of another dialect; `None` where both sides speak the same one."""
+    request: Request | None = None
+    """The client's request in no dialect, where it is known already."""
+    hear: Listener | None = None
+    """Hears the events of a translated answer."""
     raw: bool = False
     """Whether repairs are off."""
     created: int = 0
@@ -79,6 +87,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Headers of ours that every answer carries."""
     timing: Timing = Timing()
     bounds: Bounds = Bounds()
+
+    @property
+    def answer_id(self) -> str:
+        """The name of the answer where it is ours to give one."""
+        return self.dialect.id_prefix + self.stream_id
+
+    def canon(self) -> Request:
+        """The client's request in no dialect."""
+        return self.asked.canon() if self.request is None else self.request
 
 
 class Wish(Enum):
@@ -146,9 +163,10 @@ class Exchange:
         self._kept: list[bytes] = []
         self._kept_bytes = 0
         self._decoder = SseDecoder(max_frame_bytes=plan.bounds.frame_bytes)
-        self._relayer: Relayer | None = None
         self._pass_on: Callable[[bytes], bytes | None] | None = None
-        self._stream: StreamDecoder | None = None
+        self._relayer: Relayer | None = None
+        """What writes the client's stream, once one is to be written."""
+        self._reader: Reader | None = None
         self._fold: Fold | None = None
         # Functions, not bound methods: those would make a cycle, and every exchange work for the collector.
         self._body: Callable[[Exchange, bytes, float], None] = Exchange._keep
@@ -212,11 +230,11 @@ class Exchange:
         elif _is_whole(head, streamed=self.plan.upstream_streams):
             self._body, self._end = Exchange._keep, Exchange._whole_ended
         elif self.plan.asked.stream:
-            self._relayer = self.plan.upstream.relayer(self.plan.asked, raw=self.plan.raw)
-            self.watch = self._relayer.watch
+            self._writer()
             self._body, self._end = Exchange._relay, Exchange._relay_ended
         else:
-            self._stream, self._fold = self.plan.upstream.stream_decoder(), Fold()
+            self._reader, self._fold = _reader(self.plan), Fold()
+            self.watch = self._reader.watch
             self._body, self._end = Exchange._gather, Exchange._gather_ended
 
     def body_received(self, data: bytes, now: float) -> None:
@@ -274,7 +292,7 @@ class Exchange:
             self._weigh(now)
         if self.phase is Phase.ENDED:
             return
-        if self.watch.finished and self._relayer is not None:
+        if self.watch.finished and self._body is Exchange._relay:
             self.phase, self._linger_until, self._pass_on = Phase.LINGERING, now + LINGER_S, None
             self.ended_at = now
             return
@@ -332,7 +350,14 @@ class Exchange:
             return UpstreamTimeout(text, phase="gap", provider=provider)
         return None
 
-    # Streams between two sides of one dialect.
+    # Streams.
+
+    def _writer(self) -> Relayer:
+        """What writes the client's stream, made when it is first needed."""
+        if self._relayer is None:
+            self._relayer = _relayer(self.plan)
+            self.watch = self._relayer.watch
+        return self._relayer
 
     def _relay(self, data: bytes, now: float) -> None:
         relayer = self._relayer
@@ -370,30 +395,22 @@ class Exchange:
     # Streams that become a whole answer.
 
     def _gather(self, data: bytes, now: float) -> None:
-        assert self._stream is not None
+        assert self._reader is not None
         self._kept_bytes += len(data)
         if not self._too_much(now) and self._weigh(now):
-            self._take_in(self._stream.feed(self._decoder.feed(data)), now)
+            self._take_in(self._reader.feed(self._decoder.feed(data)), now)
 
     def _gather_ended(self, now: float) -> None:
-        assert self._stream is not None
-        self._take_in(self._stream.feed(self._decoder.end()) + self._stream.end(), now)
+        assert self._reader is not None
+        self._take_in(self._reader.feed(self._decoder.end()) + self._reader.end(), now)
 
     def _take_in(self, events: list[Event], now: float) -> None:
-        """Fold events, and watch them: what was read counts even if the answer is never whole. The event that ends it
-        is not followed by a wait for the body's end, which some upstreams put off.
+        """Fold events. The one that ends the answer is not followed by a wait for the body's end, which some upstreams
+        put off.
         """
         assert self._fold is not None
         self._fold.feed(events)
-        watch = self.watch
-        for event in events:
-            if isinstance(event, PartDelta):
-                watch.saw_text(event.text)
-            elif isinstance(event, PartStarted) and event.kind == "tool_call":
-                watch.saw_text("")
-            elif isinstance(event, UsageReported):
-                watch.saw_usage(event.usage, event.raw)
-        if self.first_content_at is None and watch.content_seen:
+        if self.first_content_at is None and self.watch.content_seen:
             self.first_content_at = now
         if events and isinstance(events[-1], ResponseEnded | ResponseFailed):
             self._folded(self._fold.response(), now)
@@ -402,8 +419,16 @@ class Exchange:
         if answer.error is not None:
             self._fail(answer.error, now)
             return
-        self.watch.finishes = {choice.index: choice.raw_finish_reason or "" for choice in answer.choices}
-        self._give_whole(self.plan.dialect.encode_answer(answer), now)
+        self._give_whole(self._written(answer), now)
+
+    def _written(self, answer: Response) -> bytes:
+        """A whole answer in the client's dialect; where that is not the upstream's, in our name."""
+        plan = self.plan
+        if plan.sent is not None:
+            answer = msgspec.structs.replace(
+                answer, response_id=plan.answer_id, model=plan.asked.model, created=plan.created
+            )
+        return plan.dialect.encode_answer(answer, plan.canon())
 
     # Whole answers.
 
@@ -425,12 +450,23 @@ class Exchange:
         body = b"".join(self._kept)
         self._kept.clear()
         self._kept_bytes = 0
-        if self.plan.asked.stream:
-            self._whole_to_stream(body, now)
+        if self.plan.sent is None and not self.plan.asked.stream:
+            self._pass_whole(body, now)
             return
-        self._answer_whole(body, now)
+        try:
+            answer = self.plan.upstream.decode_answer(body)
+        except UpstreamError as error:
+            self._fail(error, now)
+            return
+        if self.plan.asked.stream:
+            self._whole_to_stream(answer, now)
+        else:
+            self._reader, self._fold = _reader(self.plan), Fold()
+            self.watch = self._reader.watch
+            self._take_in(self._reader.take(unfold(answer)), now)
 
-    def _answer_whole(self, body: bytes, now: float) -> None:
+    def _pass_whole(self, body: bytes, now: float) -> None:
+        """Both sides speak one dialect: the very bytes pass."""
         self.watch = self.plan.upstream.watch_answer(body)
         if self.watch.error is not None:
             self._fail(self.watch.error, now)
@@ -441,26 +477,26 @@ class Exchange:
         if self.first_content_at is None:
             self.first_content_at = now
         self._answer(200, ((b"content-type", b"application/json"),), body)
-        self._finish("complete", Wish.RELEASE, now)
+        self._finish("complete", Wish.ABORT if self.watch.cut else Wish.RELEASE, now)
 
-    def _whole_to_stream(self, body: bytes, now: float) -> None:
+    def _whole_to_stream(self, answer: Response, now: float) -> None:
         """The upstream answered whole though it was asked to stream: the client still gets a stream."""
-        plan = self.plan
-        self.watch = plan.upstream.watch_answer(body)
-        if self.watch.error is not None:
-            self._fail(self.watch.error, now)
-            return
-        answer = plan.upstream.decode_answer(body)
-        encoder = plan.dialect.stream_encoder(
-            plan.asked.canon(),
-            response_id=answer.response_id,
-            model=answer.model,
-            created=answer.created or plan.created,
-        )
+        plan, relayer = self.plan, self._writer()
+        if isinstance(relayer, Translator):
+            frames = relayer.take(unfold(answer))
+        else:
+            self.watch = watch_of(answer)
+            encoder = plan.dialect.stream_encoder(
+                plan.canon(),
+                response_id=answer.response_id,
+                model=answer.model,
+                created=answer.created or plan.created,
+            )
+            frames = encoder.encode(unfold(answer))
         self.first_content_at = now
         if self.phase is Phase.HOLDING:
             self._commit(now)
-        self._say(encoder.encode(unfold(answer)))
+        self._say(frames)
         self._finish("complete", Wish.RELEASE, now)
 
     # Refusals.
@@ -488,7 +524,7 @@ class Exchange:
     def _complete(self, now: float) -> None:
         if self.phase is Phase.HOLDING:
             self._commit(now)
-        self._finish("complete", Wish.RELEASE, now)
+        self._finish("complete", Wish.ABORT if self.watch.cut else Wish.RELEASE, now)
 
     def _fail(
         self, error: GatewayError, now: float, *, outcome: Outcome = "upstream_error", wish: Wish = Wish.ABORT
@@ -497,6 +533,9 @@ class Exchange:
         if self.phase is Phase.ENDED:
             return
         self.plan.upstream.conceal(error)
+        if self.plan.sent is not None and isinstance(error, UpstreamError):
+            # Another vendor's words mean nothing to this client's programs, and its fields are not the client's.
+            error.provider_type = error.code = error.param = None
         self.error = error
         if not self.client_gone:
             self._tell(error)
@@ -509,10 +548,10 @@ class Exchange:
             return
         if self.phase is Phase.HOLDING:
             self._commit(self.heard_at)
-        self._say([self.plan.dialect.encode_stream_error(error)])
+        self._say([self._writer().fail(error)])
 
     def _has_content(self) -> bool:
-        return self._relayer is not None and self.watch.content_seen and bool(self._held)
+        return self.watch.content_seen and bool(self._held)
 
     def _finish(self, outcome: Outcome, wish: Wish, now: float) -> None:
         if self.phase is Phase.ENDED:
@@ -551,7 +590,7 @@ class Exchange:
         """Open the gate: the head goes out, and with it what was held."""
         self.phase, self.said_at = Phase.SENDING, now
         held, self._held, self._held_bytes = self._held, [], 0
-        stream = ((b"content-type", self.plan.dialect.stream_content_type), *_STREAM_HEADERS)
+        stream = ((b"content-type", self._writer().content_type), *_STREAM_HEADERS)
         self.head = (200, stream + self.plan.headers + _passed(self._upstream_headers))
         self.status = 200
         self._say(held)
@@ -577,10 +616,7 @@ class Exchange:
             self.pending_bytes += len(piece)
 
     def _say_alive(self, now: float) -> None:
-        plan = self.plan
-        model = self.watch.model or plan.asked.model
-        response_id = self.watch.response_id or f"chatcmpl-{plan.stream_id}"
-        self._say([plan.dialect.keepalive(response_id, model, self.watch.created or plan.created)])
+        self._say([self._writer().keepalive()])
         self.said_at = now
 
     # The account.
@@ -622,10 +658,24 @@ class Exchange:
     def _reported(self, usage: Usage) -> tuple[Usage, UsageSource]:
         """What the upstream said; of an answer that was cut off, with a guess for the text that came after that."""
         rest = estimate_tokens(*self.watch.uncovered)
-        if self.outcome == "complete" or not rest:
+        if (self.outcome == "complete" and not self.watch.cut) or not rest:
             return usage, "reported"
         made = (usage.output_tokens or 0) + rest
         return msgspec.structs.replace(usage, output_tokens=made), "estimated"
+
+
+def _reader(plan: Plan) -> Reader:
+    return Reader(plan.upstream.stream_decoder(), plan.sent, plan.hear)
+
+
+def _relayer(plan: Plan) -> Relayer:
+    """What writes the client's stream: the upstream's bytes where both sides speak one dialect, else a translation."""
+    if plan.sent is None:
+        return plan.upstream.relayer(plan.asked, raw=plan.raw, response_id=plan.answer_id, created=plan.created)
+    encoder = plan.dialect.stream_encoder(
+        plan.canon(), response_id=plan.answer_id, model=plan.asked.model, created=plan.created
+    )
+    return Translator(_reader(plan), encoder)
 
 
 _STREAM_HEADERS: Headers = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))

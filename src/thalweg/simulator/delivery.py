@@ -59,7 +59,7 @@ def deliver_stream(dialect: Dialect, order: Order, beats: Iterable[Beat], style:
     encoder = dialect.stream_encoder(
         order.asked, response_id=order.response_id, model=order.asked.model, created=order.created
     )
-    kind = (b"content-type", dialect.stream_content_type)
+    kind = (b"content-type", encoder.content_type)
     yield Sent(0, SendHead(200, (kind, (b"cache-control", b"no-cache"), *style.headers)))
     if style.opening:
         yield Sent(0, SendBody(style.opening))
@@ -101,18 +101,20 @@ def deliver_whole(dialect: Dialect, order: Order, beats: Iterable[Beat], style: 
                 yield Sent(WHOLE, SendHead(200, (kind, *style.headers)))
             yield Sent(WHOLE, SendBody(style.whole_keepalive))
             silent_s, begun = 0.0, True
-    wire = _encode_whole(dialect, gathered.response(), kind, too_long=length > MAX_WHOLE_CHARS)
+    wire = _encode_whole(dialect, order, gathered.response(), kind, too_long=length > MAX_WHOLE_CHARS)
     steps = whole_answer(wire, *style.headers)
     yield from (Sent(WHOLE, step) for step in steps if not (begun and isinstance(step, SendHead)))
 
 
-def _encode_whole(dialect: Dialect, answer: Response, kind: tuple[bytes, bytes], *, too_long: bool) -> WireAnswer:
+def _encode_whole(
+    dialect: Dialect, order: Order, answer: Response, kind: tuple[bytes, bytes], *, too_long: bool
+) -> WireAnswer:
     if too_long:
         message = f"The answer has more than {MAX_WHOLE_CHARS} characters: it must be streamed."
         return dialect.encode_error(InvalidRequest(message, param="stream"))
     if answer.error is not None:
         return dialect.encode_error(answer.error)
-    return WireAnswer(200, (kind,), dialect.encode_answer(answer))
+    return WireAnswer(200, (kind,), dialect.encode_answer(answer, order.asked))
 
 
 def whole_answer(wire: WireAnswer, *more: tuple[bytes, bytes]) -> Iterator[Step]:

@@ -181,7 +181,14 @@ def relay(
     asked: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "?"}], "stream": True}
     if include_usage or options:
         asked["stream_options"] = {"include_usage": include_usage} | options
-    relayer = CHAT.relayer(CHAT.read_request(json.dumps(asked).encode()), profile=profile, raw=raw, provider=provider)
+    relayer = CHAT.relayer(
+        CHAT.read_request(json.dumps(asked).encode()),
+        profile=profile,
+        raw=raw,
+        provider=provider,
+        response_id="chatcmpl-own",
+        created=1,
+    )
     sse, out = SseDecoder(), []
     for piece in [pieces] if isinstance(pieces, bytes) else pieces:
         out += relayer.feed(sse.feed(piece))

@@ -12,7 +12,8 @@ from tests.dialects.openai_chat.streams import CHAT, DONE, chunk, decode, read_s
 from thalweg.canon import errors as tree
 from thalweg.canon.errors import GatewayError, UpstreamFailed, UpstreamRefused
 from thalweg.canon.events import ResponseFailed
-from thalweg.dialects.openai_chat.errors import error_in_stream, extract, retry_after
+from thalweg.dialects.kit.refusals import error_in_stream, extract, retry_after
+from thalweg.dialects.openai_chat.errors import encode_stream_error
 
 
 def subclasses(kind: type[GatewayError]) -> Iterator[type[GatewayError]]:
@@ -52,7 +53,7 @@ def test_every_error_can_be_said_before_the_answer(kind: type[GatewayError]) -> 
 @pytest.mark.parametrize("kind", TREE, ids=lambda kind: kind.__name__)
 def test_every_error_can_be_said_in_mid_stream(kind: type[GatewayError]) -> None:
     """In the one form that ark-go reads, and our own decoder reads it back."""
-    said = CHAT.encode_stream_error(made(kind))
+    said = encode_stream_error(made(kind))
     read = read_strictly(stream(chunk({"content": "a"}), done=False) + said)
     assert read.error["message"] == "m"
     (failed,) = [event for event in decode(said) if isinstance(event, ResponseFailed)]
@@ -161,7 +162,7 @@ def test_the_status_for_the_client(upstream: int, status: int, retryable: bool) 
     error = CHAT.decode_error(upstream, [], b'{"error":{"message":"m"}}', provider="acme", key_name="K")
     assert (error.status, error.retryable) == (status, retryable)
     assert CHAT.encode_error(error).status == status
-    assert CHAT.encode_stream_error(error)
+    assert encode_stream_error(error)
 
 
 @pytest.mark.parametrize("status", [401, 402, 403])

@@ -898,7 +898,7 @@ def test_a_relayer_reads_the_client_s_wish_from_the_request() -> None:
         (asked(stream_options={"include_usage": True}), True),
         (asked(stream_options={"include_usage": False}), False),
     ):
-        relayer = CHAT.relayer(request, profile=COMPATIBLE, raw=False, provider="acme")
+        relayer = CHAT.relayer(request, profile=COMPATIBLE, raw=False, provider="acme", response_id="x", created=1)
         out = relayer.feed(SseDecoder().feed(body))
         assert (frame(usage_chunk()) in out) is told
 

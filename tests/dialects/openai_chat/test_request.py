@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.dialects.openai_chat.streams import CHAT
 from thalweg.canon.errors import GatewayError, InvalidRequest, RequestError
+from thalweg.canon.losses import Losses
 from thalweg.canon.parts import Media, Opaque, Reasoning, Refusal, Text, ToolCall, ToolResult
 from thalweg.canon.request import Message, OutputFormat, ReasoningAsk, Request, Sampling, Tool, ToolChoice
 from thalweg.dialects.openai_chat.request import ChatRequest
@@ -357,7 +358,7 @@ ANY_JSON = st.recursive(
 def test_any_value_in_any_field_is_read_or_refused(field: str, value: Any) -> None:
     try:
         request = read(**{field: value})
-        CHAT.encode_request(request.canon(), model="x", profile=COMPATIBLE, stream=True)
+        CHAT.encode_request(request.canon(), model="x", profile=COMPATIBLE, stream=True, losses=Losses())
         request.edited(model="x", profile=COMPATIBLE, stream=False)
     except RequestError as error:
         assert error.param is None or error.param.startswith(field)
@@ -422,8 +423,15 @@ def test_usage_in_every_chunk_is_asked_for_where_a_profile_has_a_word_for_it(opt
     assert "stream_options" not in json.loads(edited(body(), profile=Profile(asks_usage=False), stream=True))
     for count, left in ((1, both), (3, {"include_usage": True})):
         asked = canon(stream=True, n=count)
-        assert json.loads(CHAT.encode_request(asked, model="m", profile=profile, stream=True))["stream_options"] == left
-        assert "stream_options" not in json.loads(CHAT.encode_request(asked, model="m", profile=profile, stream=False))
+        assert (
+            json.loads(CHAT.encode_request(asked, model="m", profile=profile, stream=True, losses=Losses()).body)[
+                "stream_options"
+            ]
+            == left
+        )
+        assert "stream_options" not in json.loads(
+            CHAT.encode_request(asked, model="m", profile=profile, stream=False, losses=Losses()).body
+        )
 
 
 def test_the_client_s_own_wish_for_it_is_remembered_by_whichever_word() -> None:
@@ -750,7 +758,9 @@ def requests(draw: st.DrawFn) -> Request:
 
 @given(asked=requests(), field=st.sampled_from(["max_tokens", "max_completion_tokens"]))
 def test_what_is_written_for_an_upstream_is_read_as_the_same_request(asked: Request, field: str) -> None:
-    wire = CHAT.encode_request(asked, model="m", profile=Profile(max_tokens_field=field), stream=asked.stream)
+    wire = CHAT.encode_request(
+        asked, model="m", profile=Profile(max_tokens_field=field), stream=asked.stream, losses=Losses()
+    ).body
     assert CHAT.read_request(wire).canon() == asked
 
 
@@ -775,7 +785,9 @@ def test_what_chat_cannot_say_is_said_as_well_as_it_can() -> None:
         sampling=Sampling(stop=tuple("abcdef")),
     )
     wire = json.loads(
-        CHAT.encode_request(asked, model="m", profile=Profile(refused_fields=frozenset({"stop"})), stream=False)
+        CHAT.encode_request(
+            asked, model="m", profile=Profile(refused_fields=frozenset({"stop"})), stream=False, losses=Losses()
+        ).body
     )
     assert wire == {
         "model": "m",
@@ -788,4 +800,11 @@ def test_what_chat_cannot_say_is_said_as_well_as_it_can() -> None:
             },
         ],
     }
-    assert len(json.loads(CHAT.encode_request(asked, model="m", profile=COMPATIBLE, stream=False))["stop"]) == 4
+    assert (
+        len(
+            json.loads(CHAT.encode_request(asked, model="m", profile=COMPATIBLE, stream=False, losses=Losses()).body)[
+                "stop"
+            ]
+        )
+        == 4
+    )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.dialects.openai_chat.streams import CHAT, HEAD
-from tests.dialects.openai_chat.test_stream import answers, comparable
+from tests.dialects.openai_chat.test_stream import ASKED, answers, comparable
 from thalweg.canon.errors import UpstreamBroke, UpstreamError, UpstreamFailed
 from thalweg.canon.events import Event, PartStarted
 from thalweg.canon.finish import FinishReason
@@ -18,6 +18,7 @@ from thalweg.canon.fold import fold
 from thalweg.canon.parts import Opaque, Part, Reasoning, Refusal, Signature, Text, ToolCall
 from thalweg.canon.response import Choice, Response
 from thalweg.canon.usage import Usage
+from thalweg.dialects.base import watch_answer
 from thalweg.profiles.providers import COMPATIBLE
 
 
@@ -85,7 +86,7 @@ def test_messages(case: str) -> None:
 @pytest.mark.parametrize("case", MESSAGES)
 def test_a_message_written_anew_reads_the_same(case: str) -> None:
     first = read(whole(MESSAGES[case][0]))
-    again = read(CHAT.encode_answer(first)).choices[0].parts
+    again = read(CHAT.encode_answer(first, ASKED)).choices[0].parts
     # The signature of reasoning has no place in a whole Chat message of ours.
     kept = tuple(part for part in first.choices[0].parts if not isinstance(part, Reasoning) or part.text)
     assert again == kept
@@ -145,7 +146,7 @@ def test_an_answer_that_is_none(case: str) -> None:
     with pytest.raises(kind) as caught:
         read(raw)
     assert message in caught.value.message
-    watch = CHAT.watch_answer(raw, provider="acme")
+    watch = watch_answer(CHAT, raw, profile=COMPATIBLE, provider="acme")
     assert type(watch.error) is kind
     assert not watch.complete
 
@@ -171,7 +172,7 @@ def test_what_is_written_has_every_key_that_the_sdks_know_as_always_there() -> N
         response_id="x", model="m", created=None, choices=(Choice(index=0, parts=(ToolCall(id="c", name="f", arguments=""),), finish_reason=FinishReason.TOOL_CALLS),),
         usage=Usage(input_tokens=3, output_tokens=5, cached_input_tokens=1), extras={"system_fingerprint": "fp"},
     )  # fmt: skip
-    assert json.loads(CHAT.encode_answer(response)) == {
+    assert json.loads(CHAT.encode_answer(response, ASKED)) == {
         "id": "x", "object": "chat.completion", "created": 0, "model": "m", "system_fingerprint": "fp",
         "choices": [{"index": 0, "finish_reason": "tool_calls", "logprobs": None,
                      "message": {"role": "assistant", "content": None, "refusal": None, "tool_calls": [FUNCTION]}}],
@@ -183,7 +184,7 @@ def test_what_is_written_has_every_key_that_the_sdks_know_as_always_there() -> N
 def test_a_folded_stream_written_whole_reads_the_same(events: list[Event]) -> None:
     """Kind for kind: a whole message says text, reasoning and calls in its own order."""
     streamed = fold(events)
-    again = read(CHAT.encode_answer(streamed))
+    again = read(CHAT.encode_answer(streamed, ASKED))
     assert (again.response_id, again.model, again.created, again.usage) == (
         streamed.response_id,
         streamed.model,
@@ -212,14 +213,14 @@ JSON = st.recursive(
 
 @given(st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_body_is_an_answer_or_an_error_of_ours(raw: bytes) -> None:
-    watch = CHAT.watch_answer(raw, provider="acme")
+    watch = watch_answer(CHAT, raw, profile=COMPATIBLE, provider="acme")
     try:
         response = read(raw)
     except UpstreamError as error:
         assert str(watch.error) == str(error)
     else:
         assert watch.complete
-        CHAT.encode_answer(response)
+        CHAT.encode_answer(response, ASKED)
 
 
 def test_the_parts_of_events_are_numbered_over_all_choices() -> None:

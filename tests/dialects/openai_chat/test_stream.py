@@ -878,7 +878,7 @@ def test_a_failure_is_said_and_no_end_mark_follows() -> None:
 
 
 def test_a_keepalive_is_read_as_nothing_by_every_client() -> None:
-    body = CHAT.keepalive("chatcmpl-1", "m-1", 1700000000)
+    body = CHAT.stream_encoder(ASKED, response_id="chatcmpl-1", model="m-1", created=1700000000).keepalive()
     read = read_strictly(body, include_usage=False)
     assert read.choices[0].text == ""
     assert read.choices[0].roles == []

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.dialects.openai_chat.streams import CHAT
+from thalweg.canon.losses import Losses
 from thalweg.canon.parts import Reasoning, Text
 from thalweg.canon.request import Message, ReasoningAsk, Request
 from thalweg.dialects.openai_chat.thinking import say
@@ -256,7 +257,7 @@ def test_a_wish_from_another_dialect_is_said_the_same_way(
     profile = profile_of(provider)
     assert say(ask, profile.thinking) == (fields, whole)
     request = Request(model="m", messages=(Message(role="user", parts=(Text(text="?"),)),), reasoning=ask)
-    sent = json.loads(CHAT.encode_request(request, model="m", profile=profile, stream=False))
+    sent = json.loads(CHAT.encode_request(request, model="m", profile=profile, stream=False, losses=Losses()).body)
     assert sent == LEAST | fields
 
 
@@ -265,7 +266,9 @@ def test_thoughts_go_back_under_the_name_that_the_provider_has_for_them(provider
     profile = profile_of(provider)
     said = Message(role="assistant", parts=(Reasoning(text="why"), Text(text="so")))
     sent = json.loads(
-        CHAT.encode_request(Request(model="m", messages=(said,)), model="m", profile=profile, stream=False)
+        CHAT.encode_request(
+            Request(model="m", messages=(said,)), model="m", profile=profile, stream=False, losses=Losses()
+        ).body
     )
     field = "reasoning" if provider in ("openrouter", "ollama") else "reasoning_content"
     assert sent["messages"] == [{"role": "assistant", "content": "so", field: "why"}]

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from thalweg.canon.errors import GatewayError
+from thalweg.canon.losses import Losses
 from thalweg.canon.request import Request
 from thalweg.canon.response import Response
-from thalweg.dialects.base import Watch, WireAnswer, WireRequest
-from thalweg.dialects.openai_chat import errors, request, response
+from thalweg.dialects.base import Headers, UpstreamBody, WireAnswer, WireRequest
+from thalweg.dialects.kit import openai_errors, refusals
+from thalweg.dialects.openai_chat import request, response
 from thalweg.dialects.openai_chat.relayer import ChatRelayer
 from thalweg.dialects.openai_chat.request import ChatRequest
-from thalweg.dialects.openai_chat.stream import ChatStreamDecoder, ChatStreamEncoder, keepalive
+from thalweg.dialects.openai_chat.stream import ChatStreamDecoder, ChatStreamEncoder
 from thalweg.dialects.openai_chat.tables import NAME
 from thalweg.profiles.base import Profile
 
@@ -22,21 +24,56 @@ class OpenAIChat:
     """The dialect. Stateless; its decoders and encoders hold what one answer needs."""
 
     name = NAME
-    stream_content_type = b"text/event-stream; charset=utf-8"
+    id_prefix = "chatcmpl-"
+    passed_headers = frozenset[bytes]()
 
-    def read_request(self, body: bytes) -> ChatRequest:
-        """Check a client's body."""
+    def read_request(self, body: bytes, target: bytes = b"") -> ChatRequest:
+        """Check a client's body. Everything stands in it."""
         return ChatRequest(body)
+
+    def stream_encoder(self, asked: Request, *, response_id: str, model: str, created: int) -> ChatStreamEncoder:
+        """An encoder for one client's stream."""
+        return ChatStreamEncoder(asked, response_id=response_id, model=model, created=created)
+
+    def encode_answer(self, answer: Response, asked: Request) -> bytes:
+        """A whole answer for a client."""
+        return response.encode_answer(answer)
+
+    def encode_error(self, error: GatewayError) -> WireAnswer:
+        """An error before the answer has begun."""
+        return openai_errors.encode_error(error)
 
     def request_target(self, base_path: bytes, model: str, *, stream: bool) -> bytes:
         """The one path there is."""
         return base_path.rstrip(b"/") + b"/chat/completions"
 
-    def encode_request(self, asked: Request, *, model: str, profile: Profile, stream: bool) -> bytes:
-        """A request for an upstream, from another dialect's client."""
-        return request.encode_request(asked, model=model, profile=profile, stream=stream)
+    def request_headers(self, *, stream: bool) -> Headers:
+        """What every upstream gets is enough."""
+        return ()
 
-    def relayer(self, asked: WireRequest, *, profile: Profile, raw: bool, provider: str) -> ChatRelayer:
+    def encode_request(
+        self, asked: Request, *, model: str, profile: Profile, stream: bool, losses: Losses
+    ) -> UpstreamBody:
+        """A request for an upstream, from another dialect's client."""
+        return request.encode_request(asked, model=model, profile=profile, stream=stream, losses=losses)
+
+    def stream_decoder(self, *, profile: Profile, provider: str) -> ChatStreamDecoder:
+        """A decoder for one upstream stream."""
+        return ChatStreamDecoder(provider=provider)
+
+    def decode_answer(self, body: bytes, *, profile: Profile, provider: str) -> Response:
+        """A whole answer."""
+        return response.decode_answer(body, provider=provider)
+
+    def decode_error(
+        self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, provider: str, key_name: str
+    ) -> GatewayError:
+        """What an upstream's answer with an error status means."""
+        return refusals.decode_error(status, headers, body, provider=provider, key_name=key_name)
+
+    def relayer(
+        self, asked: WireRequest, *, profile: Profile, raw: bool, provider: str, response_id: str, created: int
+    ) -> ChatRelayer:
         """A relayer for a stream between two Chat sides."""
         chat = asked if isinstance(asked, ChatRequest) else None
         return ChatRelayer(
@@ -45,42 +82,7 @@ class OpenAIChat:
             chunk_usage=chat is not None and chat.chunk_usage,
             raw=raw,
             provider=provider,
+            response_id=response_id,
+            model=asked.model,
+            created=created,
         )
-
-    def stream_decoder(self, *, profile: Profile, provider: str) -> ChatStreamDecoder:
-        """A decoder for one upstream stream."""
-        return ChatStreamDecoder(provider=provider)
-
-    def stream_encoder(self, asked: Request, *, response_id: str, model: str, created: int) -> ChatStreamEncoder:
-        """An encoder for one client's stream."""
-        return ChatStreamEncoder(asked, response_id=response_id, model=model, created=created)
-
-    def decode_answer(self, body: bytes, *, profile: Profile, provider: str) -> Response:
-        """A whole answer."""
-        return response.decode_answer(body, provider=provider)
-
-    def encode_answer(self, answer: Response) -> bytes:
-        """A whole answer for a client."""
-        return response.encode_answer(answer)
-
-    def watch_answer(self, body: bytes, *, provider: str) -> Watch:
-        """What a whole answer shows, for accounting."""
-        return response.watch_answer(body, provider=provider)
-
-    def decode_error(
-        self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, *, provider: str, key_name: str
-    ) -> GatewayError:
-        """What an upstream's answer with an error status means."""
-        return errors.decode_error(status, headers, body, provider=provider, key_name=key_name)
-
-    def encode_error(self, error: GatewayError) -> WireAnswer:
-        """An error before the answer has begun."""
-        return errors.encode_error(error)
-
-    def encode_stream_error(self, error: GatewayError) -> bytes:
-        """An error after the stream has begun."""
-        return errors.encode_stream_error(error)
-
-    def keepalive(self, response_id: str, model: str, created: int) -> bytes:
-        """A chunk that says nothing, without a role."""
-        return keepalive(response_id, model, created)

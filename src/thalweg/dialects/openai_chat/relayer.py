@@ -17,8 +17,9 @@ import msgspec
 
 from thalweg.canon.errors import GatewayError, UpstreamBroke
 from thalweg.dialects.base import Watch
+from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.openai_chat.envelope import Envelope, find_envelope
-from thalweg.dialects.openai_chat.errors import error_in_stream
+from thalweg.dialects.openai_chat.errors import encode_stream_error
 from thalweg.dialects.openai_chat.repairs import MENDS, Draft, Memory, Mend, fill_empty_delta, is_sound
 from thalweg.dialects.openai_chat.stream import (
     BadFrame,
@@ -26,10 +27,11 @@ from thalweg.dialects.openai_chat.stream import (
     cut_short,
     finish_of,
     is_done,
+    keepalive,
     payloads,
     read,
 )
-from thalweg.dialects.openai_chat.tables import DONE_FRAME, is_usage, usage_to_canon
+from thalweg.dialects.openai_chat.tables import CONTENT_TYPE, DONE_FRAME, is_usage, usage_to_canon
 from thalweg.dialects.openai_chat.wire import (
     Chunk,
     Delta,
@@ -71,12 +73,14 @@ class ChatRelayer:
     """One stream's relayer. Gives out whole frames; after an error or the end mark, nothing."""
 
     __slots__ = (
+        "_created",
         "_envelope",
         "_include_usage",
         "_instead",
         "_memory",
         "_mends",
         "_metered",
+        "_model",
         "_over",
         "_parsed",
         "_provider",
@@ -84,6 +88,7 @@ class ChatRelayer:
         "_read_text",
         "_repairs",
         "_reports",
+        "_response_id",
         "_riding",
         "_short",
         "_unasked",
@@ -93,12 +98,24 @@ class ChatRelayer:
         "watch",
     )
 
+    content_type = CONTENT_TYPE
+
     def __init__(
-        self, *, profile: Profile, include_usage: bool, raw: bool, provider: str = "", chunk_usage: bool = False
+        self,
+        *,
+        profile: Profile,
+        include_usage: bool,
+        raw: bool,
+        provider: str = "",
+        chunk_usage: bool = False,
+        response_id: str = "",
+        model: str = "",
+        created: int = 0,
     ) -> None:
         """The client asked for `include_usage`, for `chunk_usage` (in every chunk), for both or for none."""
         self.watch = Watch()
         self._provider = provider
+        self._response_id, self._model, self._created = response_id, model, created
         self._include_usage = include_usage
         self._raw = raw
         self._repairs = frozenset[str]() if raw else profile.repairs
@@ -153,6 +170,17 @@ class ChatRelayer:
             )
         )
         return []
+
+    def keepalive(self) -> bytes:
+        """A chunk that says nothing, in the name of the answer once it has one."""
+        watch = self.watch
+        return keepalive(
+            watch.response_id or self._response_id, watch.model or self._model, watch.created or self._created
+        )
+
+    def fail(self, error: GatewayError) -> bytes:
+        """The error's frame."""
+        return encode_stream_error(error)
 
     def settle(self) -> None:
         """Nothing more comes: read the usage that the short way has put off."""

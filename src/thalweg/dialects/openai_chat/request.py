@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -11,9 +9,11 @@ import msgspec
 from msgspec import Raw
 
 from thalweg.canon.errors import InvalidRequest
+from thalweg.canon.losses import Losses
 from thalweg.canon.parts import Media, Opaque, Part, Reasoning, Refusal, Text, ToolCall, ToolResult
 from thalweg.canon.request import Message, OutputFormat, ReasoningAsk, Request, Sampling, Tool, ToolChoice
-from thalweg.dialects.base import count_chars
+from thalweg.dialects.base import UpstreamBody, count_chars
+from thalweg.dialects.kit.body import NULL, check_bounds, check_model, open_top, read_body, too_deep
 from thalweg.dialects.openai_chat.tables import NAME
 from thalweg.dialects.openai_chat.thinking import EFFORTS, Said, say, takes_effort
 from thalweg.profiles.base import Profile, Switch
@@ -181,19 +181,14 @@ class Body(msgspec.Struct, frozen=True):
 
 
 _decode_body = msgspec.json.Decoder(Body).decode
-_decode_top = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_options = msgspec.json.Decoder(dict[str, Raw] | None).decode
-_NULL = Raw(b"null")
-_BOUNDS: dict[str, tuple[int, int | None]] = {
+_BOUNDS: dict[str, tuple[float, float | None]] = {
     "n": (1, 128),
     "max_tokens": (1, None),
     "max_completion_tokens": (1, None),
     "top_logprobs": (0, None),
 }
-_AT = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
-_ESCAPED_LETTER = re.compile(rb"\\u00[567][0-9a-fA-F]")
 _ONCE = ("model", "stream", "max_tokens", "max_completion_tokens", "messages")
-_ONCE_QUOTED = tuple(b'"%b"' % name.encode() for name in _ONCE)
 
 
 class ChatRequest:
@@ -231,7 +226,7 @@ class ChatRequest:
 
     def left_out(self, profile: Profile) -> tuple[str, ...]:
         """Names of the client's fields that `edited` leaves out, or of which it can only say a part."""
-        names = [name for name in sorted(profile.refused_fields) if self._top().get(name, _NULL) != _NULL]
+        names = [name for name in sorted(profile.refused_fields) if self._top().get(name, NULL) != NULL]
         if (said := self._effort_said(profile.thinking)) is not None and not said.whole:
             names.append("reasoning_effort")
         return tuple(names)
@@ -239,11 +234,7 @@ class ChatRequest:
     def _top(self) -> dict[str, Raw]:
         """The body opened one level."""
         if self._opened is None:
-            try:
-                self._opened = _decode_top(self._bytes)
-            except RecursionError as error:
-                # It passed when it was read, from a place nearer to the limit's beginning.
-                raise _too_deep() from error
+            self._opened = open_top(self._bytes)
         return self._opened
 
     def _say_effort(self, top: dict[str, Raw], thinking: ThinkingFacts) -> None:
@@ -254,7 +245,7 @@ class ChatRequest:
         if "reasoning_effort" not in said.fields:
             del top["reasoning_effort"]
         for name, value in said.fields.items():
-            inner = _decode_options(top.get(name, _NULL)) if name == "chat_template_kwargs" else None
+            inner = _decode_options(top.get(name, NULL)) if name == "chat_template_kwargs" else None
             top[name] = Raw(msgspec.json.encode((inner or {}) | value if isinstance(value, dict) else value))
 
     def _effort_said(self, thinking: ThinkingFacts) -> Said | None:
@@ -280,7 +271,7 @@ class ChatRequest:
         try:
             return _Reader(self.body).request()
         except RecursionError as error:
-            raise _too_deep() from error
+            raise too_deep() from error
 
 
 _SWITCH_FIELDS: dict[Switch, tuple[str, ...]] = {
@@ -320,69 +311,12 @@ def _texts(message: WireMessage) -> list[str]:
 
 def _read(body: bytes) -> Body:
     """Decode and check. Every complaint names its field."""
-    try:
-        body.decode()  # the decoder passes over the text of unknown fields
-        read = _decode_body(body)
-    except msgspec.ValidationError as error:
-        raise _wrong_type(str(error)) from error
-    except RecursionError as error:
-        raise _too_deep() from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"The request's body is not valid JSON: {error}.") from error
-    _check(read)
-    _refuse_duplicates(body)
-    return read
-
-
-def _too_deep() -> InvalidRequest:
-    return InvalidRequest("The request's JSON is nested too deeply.")
-
-
-def _wrong_type(text: str) -> InvalidRequest:
-    found = _AT.search(text)
-    param = re.sub(r"\[\.\.\.\]", "[]", found[1]) if found else None
-    reason = text[: found.start()] if found else text
-    if missing := re.fullmatch(r"Object missing required field `(\w+)`", reason):
-        param = f"{param}.{missing[1]}" if param else missing[1]
-        return InvalidRequest(f"Missing required parameter: '{param}'.", param=param, code="missing_required_parameter")
-    if param is None:
-        return InvalidRequest(f"The request's body must be a JSON object: {reason}.")
-    return InvalidRequest(f"Invalid value for '{param}': {reason}.", param=param, code="invalid_type")
-
-
-def _check(body: Body) -> None:
-    if not body.model:
-        raise InvalidRequest("'model' may not be empty.", param="model", code="invalid_value")
-    if "\0" in body.model or len(body.model) > 512:
-        raise InvalidRequest("'model' is no model's name.", param="model", code="invalid_value")
-    if not body.messages:
+    read = read_body(body, _decode_body, once=_ONCE)
+    check_model(read.model)
+    if not read.messages:
         raise InvalidRequest("'messages' must have at least one message.", param="messages", code="empty_array")
-    for field, (least, most) in _BOUNDS.items():
-        value = getattr(body, field)
-        if value is not None and (value < least or (most is not None and value > most)):
-            bound = f"at least {least}" if value < least else f"at most {most}"
-            raise InvalidRequest(f"Invalid value for '{field}': must be {bound}.", param=field, code="invalid_value")
-
-
-def _refuse_duplicates(body: bytes) -> None:
-    """A proxy in front may read the first of two equal keys where we read the last: refuse to guess."""
-    escaped = _ESCAPED_LETTER.search(body) is not None
-    if not escaped and not any(body.count(name) > 1 for name in _ONCE_QUOTED):
-        return
-    pairs: list[tuple[str, Any]] = []
-
-    def keep_last(found: list[tuple[str, Any]]) -> None:
-        pairs[:] = found
-
-    try:
-        # Numbers stay text: they do not matter here, and Python refuses to read very long ones.
-        json.loads(body, object_pairs_hook=keep_last, parse_int=str, parse_float=str)
-    except RecursionError as error:
-        raise _too_deep() from error
-    names = [name for name, _ in pairs]
-    for name in _ONCE:
-        if names.count(name) > 1:
-            raise InvalidRequest(f"'{name}' stands in the request more than once.", param=name, code="duplicate_key")
+    check_bounds(read, _BOUNDS)
+    return read
 
 
 class _Reader:
@@ -676,7 +610,7 @@ def _named(value: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def encode_request(request: Request, *, model: str, profile: Profile, stream: bool) -> bytes:
+def encode_request(request: Request, *, model: str, profile: Profile, stream: bool, losses: Losses) -> UpstreamBody:
     """A Chat request for an upstream, from another dialect's client."""
     wire: dict[str, Any] = {"model": model, "messages": _write_messages(request, profile)}
     wire |= _write_sampling(request.sampling, profile) | _write_tools(request)
@@ -696,7 +630,7 @@ def encode_request(request: Request, *, model: str, profile: Profile, stream: bo
             wire["stream_options"] = dict.fromkeys(_usage_options(profile, request.sampling.n), True)
     for field in profile.refused_fields:
         wire.pop(field, None)
-    return msgspec.json.encode(wire)
+    return UpstreamBody(body=msgspec.json.encode(wire))
 
 
 def _write_messages(request: Request, profile: Profile) -> list[dict[str, Any]]:

@@ -6,13 +6,12 @@ from typing import Any
 
 import msgspec
 
-from thalweg.canon.errors import UpstreamBroke, UpstreamError, UpstreamFailed
+from thalweg.canon.errors import UpstreamBroke, UpstreamFailed
 from thalweg.canon.parts import Opaque, Part, Reasoning, Refusal, Text, ToolCall
 from thalweg.canon.response import Choice as CanonChoice
 from thalweg.canon.response import Response
-from thalweg.dialects.base import Watch
+from thalweg.dialects.kit.refusals import error_in_stream, extract
 from thalweg.dialects.openai_chat.calls import custom_of, made_up_id
-from thalweg.dialects.openai_chat.errors import error_in_stream, extract
 from thalweg.dialects.openai_chat.stream import canonical_finish, signature_of
 from thalweg.dialects.openai_chat.tables import (
     FINISH_TO_WIRE,
@@ -160,21 +159,3 @@ def _write_call(call: ToolCall) -> dict[str, Any]:
     if call.kind == "custom":
         return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}
-
-
-def watch_answer(body: bytes, *, provider: str = "") -> Watch:
-    """What a whole answer shows, for accounting. An answer that holds an error has `error` set."""
-    watch = Watch()
-    try:
-        response = decode_answer(body, provider=provider)
-    except UpstreamError as error:
-        watch.error = error
-        return watch
-    watch.usage, watch.raw_usage, watch.model = response.usage, response.raw_usage, response.model
-    watch.done = watch.complete = watch.content_seen = True
-    for choice in response.choices:
-        watch.choices.add(choice.index)
-        watch.finishes[choice.index] = choice.raw_finish_reason or ""
-        for part in choice.parts:
-            watch.saw_text(getattr(part, "text", None) or getattr(part, "arguments", None) or "")
-    return watch

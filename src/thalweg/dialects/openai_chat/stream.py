@@ -29,10 +29,12 @@ from thalweg.canon.finish import FinishReason
 from thalweg.canon.parts import PartKind, Signature
 from thalweg.canon.request import Request
 from thalweg.canon.usage import Usage
+from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.openai_chat.calls import CallBook, CallSlot, custom_of, made_up_id
-from thalweg.dialects.openai_chat.errors import encode_stream_error, error_in_stream
+from thalweg.dialects.openai_chat.errors import encode_stream_error
 from thalweg.dialects.openai_chat.tables import (
     CHUNK_OBJECT,
+    CONTENT_TYPE,
     DONE,
     DONE_FRAME,
     FINISH_TO_CANON,
@@ -201,6 +203,7 @@ class ChatStreamDecoder:
         self._provider = provider
         self._events: list[Event] = []
         self._choices: dict[int, _ChoiceState] = {}
+        self.finishes: dict[int, str] = {}
         self._next_index = 0
         self._response_id: str | None = None
         self._model = ""
@@ -304,7 +307,8 @@ class ChatStreamDecoder:
         state = self._choices.setdefault(at, _ChoiceState())
         if choice.delta is not None:
             self._delta(at, state, choice.delta, choice.logprobs)
-        state.finish = finish_of(choice) or state.finish
+        if reason := finish_of(choice):
+            state.finish = self.finishes[at] = reason
 
     def _delta(self, at: int, state: _ChoiceState, delta: Delta, logprobs: Any) -> None:
         if reasoning := reasoning_of(delta):
@@ -440,6 +444,8 @@ def canonical_finish(raw: str | None, *, has_calls: bool) -> FinishReason:
 class ChatStreamEncoder:
     """Writes one client's Chat stream, one frame for each delta. Lives as long as the answer."""
 
+    content_type = CONTENT_TYPE
+
     def __init__(self, request: Request, *, response_id: str, model: str, created: int) -> None:
         self._include_usage = request.include_usage
         self._head: dict[str, Any] = {
@@ -461,6 +467,10 @@ class ChatStreamEncoder:
         for event in events:
             frames += _WRITERS[type(event)](self, event)
         return frames
+
+    def keepalive(self) -> bytes:
+        """A chunk that says nothing."""
+        return keepalive(self._head["id"], self._head["model"], self._head["created"])
 
     def _frame(self, choice: int, delta: dict[str, Any], *, finish: str | None = None, logprobs: Any = None) -> bytes:
         """One chunk. The first of a choice says the role; each says `content`, if only as an empty string."""

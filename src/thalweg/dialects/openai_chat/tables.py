@@ -9,8 +9,10 @@ from typing import Any
 
 from thalweg.canon.finish import FinishReason
 from thalweg.canon.usage import Usage
+from thalweg.dialects.kit.numbers import count, details, first, within
 
 NAME = "openai-chat"
+CONTENT_TYPE = b"text/event-stream; charset=utf-8"
 CHUNK_OBJECT = "chat.completion.chunk"
 DONE = b"[DONE]"
 DONE_FRAME = b"data: [DONE]\n\n"
@@ -46,25 +48,25 @@ def is_usage(raw: Any) -> bool:
     """Whether this is a usage object that says a number."""
     if not isinstance(raw, dict):
         return False
-    return _count(raw, "completion_tokens") is not None or _count(raw, "prompt_tokens") is not None
+    return count(raw, "completion_tokens") is not None or count(raw, "prompt_tokens") is not None
 
 
 def usage_to_canon(raw: dict[str, Any]) -> Usage:
     """Token counts of one usage object. Parts are held within their whole, because some servers report more."""
-    details = _details(raw, "prompt_tokens_details")
-    made = _details(raw, "completion_tokens_details")
-    total_in, total_out = _count(raw, "prompt_tokens"), _count(raw, "completion_tokens")
-    cached = _first((details, "cached_tokens"), (raw, "prompt_cache_hit_tokens"), (raw, "cached_tokens"))
-    written = _first((details, "cache_write_tokens"), (details, "cache_creation_input_tokens"))
-    reasoning = _first((made, "reasoning_tokens"), (raw, "reasoning_tokens"))
+    taken = details(raw, "prompt_tokens_details")
+    made = details(raw, "completion_tokens_details")
+    total_in, total_out = count(raw, "prompt_tokens"), count(raw, "completion_tokens")
+    cached = first((taken, "cached_tokens"), (raw, "prompt_cache_hit_tokens"), (raw, "cached_tokens"))
+    written = first((taken, "cache_write_tokens"), (taken, "cache_creation_input_tokens"))
+    reasoning = first((made, "reasoning_tokens"), (raw, "reasoning_tokens"))
     return Usage(
         input_tokens=total_in,
-        cached_input_tokens=_within(cached, total_in),
-        cache_write_tokens=_within(written, total_in),
-        audio_input_tokens=_count(details, "audio_tokens"),
+        cached_input_tokens=within(cached, total_in),
+        cache_write_tokens=within(written, total_in),
+        audio_input_tokens=count(taken, "audio_tokens"),
         output_tokens=total_out,
-        reasoning_tokens=_within(reasoning, total_out),
-        audio_output_tokens=_count(made, "audio_tokens"),
+        reasoning_tokens=within(reasoning, total_out),
+        audio_output_tokens=count(made, "audio_tokens"),
     )
 
 
@@ -76,34 +78,9 @@ def usage_to_wire(usage: Usage) -> dict[str, Any]:
         "completion_tokens": total_out,
         "total_tokens": total_in + total_out,
     }
-    details = {"cached_tokens": usage.cached_input_tokens, "cache_write_tokens": usage.cache_write_tokens}
+    taken = {"cached_tokens": usage.cached_input_tokens, "cache_write_tokens": usage.cache_write_tokens}
     made = {"reasoning_tokens": usage.reasoning_tokens}
-    for key, parts in (("prompt_tokens_details", details), ("completion_tokens_details", made)):
-        if known := {name: count for name, count in parts.items() if count is not None}:
+    for key, parts in (("prompt_tokens_details", taken), ("completion_tokens_details", made)):
+        if known := {name: tokens for name, tokens in parts.items() if tokens is not None}:
             wire[key] = known
     return wire
-
-
-def _details(raw: dict[str, Any], key: str) -> dict[str, Any]:
-    found = raw.get(key)
-    return found if isinstance(found, dict) else {}
-
-
-def _count(raw: dict[str, Any], key: str) -> int | None:
-    value = raw.get(key)
-    if value is None or (type(value) is int and value >= 0):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-        return None
-    return int(value)
-
-
-def _first(*places: tuple[dict[str, Any], str]) -> int | None:
-    for raw, key in places:
-        if (count := _count(raw, key)) is not None:
-            return count
-    return None
-
-
-def _within(part: int | None, whole: int | None) -> int | None:
-    return part if part is None or whole is None else min(part, whole)

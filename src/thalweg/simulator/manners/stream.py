@@ -53,7 +53,10 @@ class _Call:
 class MannerEncoder:
     """Writes one stream. Lives as long as the answer."""
 
-    def __init__(self, plain: StreamEncoder, facts: Facts, errors: Errors, spent: Callable[[], Usage]) -> None:
+    def __init__(
+        self, plain: StreamEncoder, facts: Facts, errors: Errors, spent: Callable[[], Usage], content_type: bytes
+    ) -> None:
+        self.content_type = content_type
         self._plain = plain
         self._facts = facts
         self._form = facts.form
@@ -70,6 +73,10 @@ class MannerEncoder:
         """The finish that waits for usage."""
         self._last_finish: Values = {}
         self._usage: Usage | None = None
+
+    def keepalive(self) -> bytes:
+        """Silences are broken by the manner's style."""
+        return self._plain.keepalive()
 
     def encode(self, events: Iterable[Event]) -> list[bytes]:
         """The frames for these events."""

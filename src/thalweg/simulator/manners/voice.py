@@ -29,7 +29,7 @@ class Voice:
         self._facts = facts
         self._spent = spent
         self.name = plain.name
-        self.stream_content_type = manner.stream_type
+        self._stream_type = manner.stream_type
 
     def as_dialect(self) -> Dialect:
         """The same for those who want a dialect. It has only what answering asks for, so this is not checked."""
@@ -40,11 +40,11 @@ class Voice:
         # Whether usage is sent, and where, is the form's to say.
         asked = msgspec.structs.replace(asked, include_usage=True)
         plain = self._plain.stream_encoder(asked, response_id=response_id, model=model, created=created)
-        return MannerEncoder(plain, self._facts, self._errors, self._spent)
+        return MannerEncoder(plain, self._facts, self._errors, self._spent, self._stream_type)
 
-    def encode_answer(self, answer: Response) -> bytes:
+    def encode_answer(self, answer: Response, asked: Request) -> bytes:
         """A whole answer in the manner's form."""
-        return write_answer(self._plain.encode_answer(answer), self._facts, answer.usage)
+        return write_answer(self._plain.encode_answer(answer, asked), self._facts, answer.usage)
 
     def encode_error(self, error: GatewayError) -> WireAnswer:
         """An error before the answer has begun, in the provider's words."""

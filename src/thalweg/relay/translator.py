@@ -1,0 +1,145 @@
+"""The way of an answer between two dialects: an upstream's frames become events, and the events the client's stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from thalweg.canon.errors import GatewayError
+from thalweg.canon.events import (
+    ChoiceFinished,
+    Event,
+    PartDelta,
+    PartStarted,
+    ResponseEnded,
+    ResponseFailed,
+    ResponseStarted,
+    UsageReported,
+)
+from thalweg.dialects.base import StreamDecoder, StreamEncoder, UpstreamBody, Watch
+from thalweg.framing.sse import Frame
+from thalweg.relay.adapter import Adapter
+
+Listener = Callable[[list[Event]], None]
+"""Hears the events that the client reads, as they come."""
+
+
+class Reader:
+    """Reads an upstream's frames into the events that the client reads, and watches. One per answer."""
+
+    def __init__(self, decoder: StreamDecoder, sent: UpstreamBody | None = None, hear: Listener | None = None) -> None:
+        self.watch = Watch()
+        self.watch.finishes = decoder.finishes
+        self._decoder = decoder
+        self._adapter = Adapter(sent) if sent is not None else None
+        self._hear = hear
+
+    def feed(self, frames: Iterable[Frame]) -> list[Event]:
+        """The events in these frames."""
+        return self._taken(self._decoder.feed(frames))
+
+    def end(self) -> list[Event]:
+        """The body has ended as its framing says."""
+        return self._taken(self._decoder.end())
+
+    def take(self, events: list[Event]) -> list[Event]:
+        """Events that come from elsewhere, such as a whole answer's."""
+        return self._taken(events)
+
+    def _taken(self, events: list[Event]) -> list[Event]:
+        if self._adapter is not None:
+            events = self._adapter.adapt(events)
+            self.watch.cut = self._adapter.cut
+        for event in events:
+            step = _WATCHES.get(type(event))
+            if step is not None:
+                step(self.watch, event)
+        if self._hear is not None:
+            self._hear(events)
+        return events
+
+
+class Translator:
+    """A relayer between two dialects; see `dialects.base.Relayer`."""
+
+    def __init__(self, reader: Reader, encoder: StreamEncoder) -> None:
+        self.watch = reader.watch
+        self.content_type = encoder.content_type
+        self._reader = reader
+        self._encoder = encoder
+
+    def pass_on(self, data: bytes) -> bytes | None:
+        """No frame passes as it is."""
+        return None
+
+    def feed(self, frames: Iterable[Frame]) -> list[bytes]:
+        """The client's frames for an upstream's."""
+        return self._written(self._reader.feed(frames))
+
+    def end(self) -> list[bytes]:
+        """What is still to be sent when the body has ended."""
+        return self._written(self._reader.end())
+
+    def take(self, events: list[Event]) -> list[bytes]:
+        """The client's frames for a whole answer's events."""
+        return self._written(self._reader.take(events))
+
+    def settle(self) -> None:
+        """Nothing is put off."""
+
+    def keepalive(self) -> bytes:
+        """What breaks a silence."""
+        return self._encoder.keepalive()
+
+    def fail(self, error: GatewayError) -> bytes:
+        """The end of a stream that will not be whole."""
+        return b"".join(self._encoder.encode([ResponseFailed(error=error)]))
+
+    def _written(self, events: list[Event]) -> list[bytes]:
+        if events and isinstance(events[-1], ResponseFailed):
+            # The relay says it, in its own time.
+            events = events[:-1]
+        return self._encoder.encode(events)
+
+
+def _on_started(watch: Watch, event: ResponseStarted) -> None:
+    watch.response_id, watch.model, watch.created = event.response_id, event.model, event.created
+
+
+def _on_part_started(watch: Watch, event: PartStarted) -> None:
+    watch.choices.add(event.choice)
+    if event.kind in ("tool_call", "media", "opaque"):
+        watch.saw_text("")
+
+
+def _on_delta(watch: Watch, event: PartDelta) -> None:
+    watch.saw_text(event.text)
+
+
+def _on_usage(watch: Watch, event: UsageReported) -> None:
+    watch.saw_usage(event.usage, event.raw)
+
+
+def _on_finished(watch: Watch, event: ChoiceFinished) -> None:
+    watch.choices.add(event.choice)
+    watch.finishes.setdefault(event.choice, event.raw_reason or event.reason.value)
+    watch.content_seen = True
+
+
+def _on_ended(watch: Watch, _: ResponseEnded) -> None:
+    watch.done = watch.complete = True
+
+
+def _on_failed(watch: Watch, event: ResponseFailed) -> None:
+    watch.error = event.error
+
+
+_WATCHES: dict[type, Callable[[Watch, Any], None]] = {
+    ResponseStarted: _on_started,
+    PartStarted: _on_part_started,
+    PartDelta: _on_delta,
+    UsageReported: _on_usage,
+    ChoiceFinished: _on_finished,
+    ResponseEnded: _on_ended,
+    ResponseFailed: _on_failed,
+}
