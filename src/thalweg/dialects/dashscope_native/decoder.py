@@ -212,15 +212,15 @@ class DashScopeStreamDecoder:
             self._spoke = True
 
     def _message(self, at: int, state: _State, message: Message, logprobs: Any, *, moved: bool) -> None:
-        grow = self._growth.take
+        grow, text, calls = self._growth.take, text_of(message.content), message.tool_calls
         if isinstance(message.reasoning_content, str) and message.reasoning_content:
-            self._say(grow((at, "reasoning"), message.reasoning_content, moved=moved))
-        if text := text_of(message.content):
-            self._say(grow((at, "text"), text, moved=moved), logprobs)
+            self._say(grow((at, "reasoning"), message.reasoning_content, moved=moved and not text and not calls))
+        if text:
+            self._say(grow((at, "text"), text, moved=moved and not calls), logprobs)
         for other in others_in(message.content):
             state.line.add_opaque({"content": other}, self._events)
             self._spoke = True
-        for piece in message.tool_calls or ():
+        for piece in calls or ():
             self._call_piece(at, state, piece, moved=moved)
 
     def _say(self, grown: Grown, logprobs: Any = None) -> None:

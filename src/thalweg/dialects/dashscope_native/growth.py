@@ -29,7 +29,9 @@ class Growth:
         """The newest text of a field, which may be an increment or all of it."""
 
     def take(self, field: Field, text: str, *, moved: bool = True) -> Grown:
-        """What there is to say now that a frame has this text. `moved`: the frame counts more tokens than the last."""
+        """What there is to say now that a frame has this text. `moved`: the field may have
+        grown, because the frame counts more tokens than the last and has no later field.
+        """
         if self.cumulative is False:
             return [(field, text)]
         if self.cumulative:
@@ -40,12 +42,13 @@ class Growth:
             self._whole[field] = text
             return [*before, (field, text)]
         newest = self._held[1] if self._held else whole
-        if text == newest and not moved:
-            return before
-        if len(text) > len(newest) and text.startswith(newest):
-            if self._held is None:
+        if self._held is None:
+            if text == newest and not moved:
+                return before
+            if text != newest and text.startswith(newest):
                 self._held = (field, text)
                 return before
+        elif text.startswith(newest):
             self._held, self.cumulative = None, True
             return [*before, *self._grown(field, text)]
         return [*before, *self._increments(field, text)]

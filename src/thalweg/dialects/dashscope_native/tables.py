@@ -6,6 +6,7 @@ Sources: dashscope 2.0.2 (Python SDK), help.aliyun.com/zh/model-studio, recorded
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from thalweg.canon.finish import FinishReason
@@ -124,11 +125,20 @@ def usage_to_wire(usage: Usage) -> dict[str, Any]:
 
 def together(reports: dict[int, dict[str, Any]]) -> dict[str, Any]:
     """One usage object of several choices' reports: each counts its own output, and all the same input."""
-    last = list(reports.values())[-1]
-    if len(reports) == 1:
-        return last
-    made = sum(count(each, "output_tokens") or 0 for each in reports.values())
-    return last | {"output_tokens": made, "total_tokens": (count(last, "input_tokens") or 0) + made}
+    all_reports = list(reports.values())
+    if len(all_reports) == 1:
+        return all_reports[0]
+    merged = {key: value for each in all_reports for key, value in each.items()}
+    merged["output_tokens"] = made = _sum(all_reports, "output_tokens")
+    merged["total_tokens"] = (count(merged, "input_tokens") or 0) + made
+    if "output_tokens_details" in merged:
+        parts = [details(each, "output_tokens_details") for each in all_reports]
+        merged["output_tokens_details"] = {key: _sum(parts, key) for each in parts for key in each}
+    return merged
+
+
+def _sum(counts: Iterable[dict[str, Any]], key: str) -> int:
+    return sum(count(each, key) or 0 for each in counts)
 
 
 def _summed(raw: dict[str, Any]) -> dict[str, Any]:
@@ -137,4 +147,4 @@ def _summed(raw: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(models, list):
         return raw
     read = [each for each in models if isinstance(each, dict)]
-    return {key: sum(count(each, key) or 0 for each in read) for key in ("input_tokens", "output_tokens")}
+    return {key: _sum(read, key) for key in ("input_tokens", "output_tokens")}
