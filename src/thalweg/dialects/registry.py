@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 from thalweg.dialects.base import Dialect
+from thalweg.dialects.dashscope_native import DashScopeNative
 from thalweg.dialects.openai_chat import OpenAIChat
 
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (OpenAIChat(),)}
+DIALECTS: dict[str, Dialect] = {
+    dialect.name: dialect
+    for dialect in (
+        OpenAIChat(),
+        DashScopeNative(),
+    )
+}
