@@ -13,9 +13,31 @@ _MARKS: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF8", "image/gif"),
+    (b"II*\0", "image/tiff"),
+    (b"MM\0*", "image/tiff"),
     (b"%PDF", "application/pdf"),
     (b"ID3", "audio/mpeg"),
+    (b"\xff\xfb", "audio/mpeg"),
+    (b"\xff\xf3", "audio/mpeg"),
+    (b"\xff\xf1", "audio/aac"),
+    (b"\xff\xf9", "audio/aac"),
+    (b"fLaC", "audio/flac"),
+    (b"OggS", "audio/ogg"),
+    (b"\x1aE\xdf\xa3", "video/webm"),
 )
+_RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav", b"AVI ": "video/x-msvideo"}
+# ISO 14496-12: the brand behind `ftyp`; what is in none of these is a film.
+_BRANDS = {
+    b"avif": "image/avif",
+    b"avis": "image/avif",
+    b"heic": "image/heic",
+    b"heix": "image/heic",
+    b"mif1": "image/heif",
+    b"M4A ": "audio/mp4",
+    b"qt  ": "video/quicktime",
+}
+MARKED = frozenset({mime for _, mime in _MARKS} | {*_RIFF.values(), *_BRANDS.values(), "video/mp4"})
+"""Types that `sniff` knows by their first bytes."""
 _ALPHABET = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 
 
@@ -47,9 +69,15 @@ def mime_of(said: str | None, data: str) -> str | None:
     mime = (said or "").partition(";")[0].strip().lower()
     if mime and mime != "application/octet-stream":
         return _SYNONYMS.get(mime, mime)
-    first = b64decode(data[:24])
+    return sniff(b64decode(data[:24]))
+
+
+def sniff(first: bytes) -> str | None:
+    """The MIME type that the first twelve bytes of a file show; `None` for what shows none."""
     if first[:4] == b"RIFF":
-        return {b"WEBP": "image/webp", b"WAVE": "audio/wav"}.get(first[8:12])
+        return _RIFF.get(first[8:12])
+    if first[4:8] == b"ftyp":
+        return _BRANDS.get(first[8:12], "video/mp4")
     return next((found for mark, found in _MARKS if first.startswith(mark)), None)
 
 

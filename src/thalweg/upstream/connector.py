@@ -27,7 +27,7 @@ class HttpConnector:
 
     `max_connections_per_origin` bounds connections, idle ones included; calls beyond it wait in order.
     `max_idle_per_origin` and `keepalive_s` bound what is kept for later calls. `ca_file` names PEM certificates that
-    are trusted besides the system's.
+    are trusted besides the system's. A `dialer` of one's own opens the connections in its stead.
     """
 
     def __init__(
@@ -38,13 +38,14 @@ class HttpConnector:
         keepalive_s: float = 15.0,
         ca_file: str | None = None,
         proxy: ProxySettings | None = None,
+        dialer: Dialer | None = None,
     ) -> None:
         self._pool = Pool(
             max_per_route=max_connections_per_origin,
             max_idle_per_route=max_idle_per_origin,
             keepalive_s=keepalive_s,
         )
-        self._dialer = Dialer(client_context(ca_file))
+        self._dialer = dialer or Dialer(client_context(ca_file))
         self._proxy = proxy or ProxySettings()
         self._calls: set[HttpCall] = set()
         self._dialling: set[asyncio.Task[Connection]] = set()

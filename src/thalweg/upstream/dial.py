@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from thalweg.canon.errors import UpstreamTimeout, UpstreamUnreachable
-from thalweg.upstream.base import UpstreamRequest
+from thalweg.upstream.base import Origin, UpstreamRequest
 from thalweg.upstream.connection import Connection, ReceiveBuffer
-from thalweg.upstream.proxy import open_tunnel
+from thalweg.upstream.proxy import Proxy, open_tunnel
 from thalweg.upstream.route import Route
 
 # RFC 8305 section 5: how long one address is alone before the next is tried beside it.
@@ -49,7 +49,7 @@ class Dialer:
             raise UpstreamUnreachable(message, provider=request.provider) from error
 
     async def _open(self, route: Route) -> Connection:
-        sock = await self._socket(route)
+        sock = await self.open_socket(route)
         connection = Connection(route, self._buffers)
         secure = route.origin.scheme == "https"
         # When this fails or is cancelled, the loop has closed the socket.
@@ -61,18 +61,14 @@ class Dialer:
         )
         return connection
 
-    async def _socket(self, route: Route) -> socket.socket:
+    async def open_socket(self, route: Route) -> socket.socket:
+        """A socket whose bytes go to the route's origin, or to the proxy that forwards them."""
         proxy = route.proxy
         if proxy is None:
             return await _connect(route.origin.host, route.origin.port)
-        sock = await _connect(proxy.host, proxy.port)
         if route.tunnelled:
-            try:
-                await open_tunnel(sock, proxy, route.origin)
-            except BaseException:
-                sock.close()
-                raise
-        return sock
+            return await tunnel(proxy, route.origin)
+        return await _connect(proxy.host, proxy.port)
 
 
 def _told(route: Route, request: UpstreamRequest) -> str:
@@ -96,11 +92,27 @@ def reason(error: OSError | UnicodeError) -> str:
     return str(error) or "the connection was closed"
 
 
-async def _connect(host: str, port: int) -> socket.socket:
-    addresses = _interleaved(await _resolve(host, port))
+async def tunnel(proxy: Proxy, origin: Origin) -> socket.socket:
+    """A socket whose bytes go to `origin` by way of a proxy that only passes them. Raises `OSError`."""
+    sock = await _connect(proxy.host, proxy.port)
+    try:
+        await open_tunnel(sock, proxy, origin)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def connect(found: Sequence[Address]) -> socket.socket:
+    """A socket to the first of a name's addresses that answers. Raises `OSError` when none does."""
+    addresses = _interleaved(found)
     if len(addresses) == 1:
         return await _connect_to(addresses[0])
     return await _Race(addresses).winner()
+
+
+async def _connect(host: str, port: int) -> socket.socket:
+    return await connect(await _resolve(host, port))
 
 
 async def _resolve(host: str, port: int) -> Sequence[Address]:
