@@ -1,0 +1,331 @@
+"""Events into a Gemini client's stream, of SSE or of one JSON array.
+
+What google-genai bears and what it does not stands in the gemini dossier, section 8.5: no comments, no event lines, no
+end mark, at least one part in every chunk, calls whole and with their arguments as an object, the finish reason and the
+usage together on a chunk that has a text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from thalweg.canon.events import (
+    ChoiceFinished,
+    Event,
+    PartDelta,
+    PartEnded,
+    PartStarted,
+    ResponseEnded,
+    ResponseFailed,
+    UsageReported,
+)
+from thalweg.canon.finish import FinishReason
+from thalweg.canon.parts import Citation, Signature, ToolCall
+from thalweg.canon.request import Request
+from thalweg.dialects.gemini.arguments import Arguments, arguments_of
+from thalweg.dialects.gemini.citations import grounding_of
+from thalweg.dialects.gemini.errors import encode_stream_error
+from thalweg.dialects.gemini.logprobs import logprobs_to_wire
+from thalweg.dialects.gemini.separators import escape_separators
+from thalweg.dialects.gemini.signatures import write_signature
+from thalweg.dialects.gemini.tables import JSON, NAME, SSE, usage_to_wire, wire_finish
+
+KEEPALIVE = b"\r\n"
+"""A blank line between events, and white space between the elements of an array."""
+CUT = (FinishReason.LENGTH, FinishReason.CONTEXT_OVERFLOW)
+"""Why an answer may end in the middle of a call."""
+PartWire = dict[str, Any]
+"""A part as it stands on the wire."""
+_CALL_KINDS: dict[str, Any] = dict.fromkeys(("function", "legacy"), "function") | {
+    "custom": "custom",
+    "server": "server",
+}
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Framer:
+    """Puts objects into a stream's frames. One per stream."""
+
+    __slots__ = ("_begun", "array", "content_type")
+
+    def __init__(self, *, array: bool) -> None:
+        self.array = array
+        self.content_type = JSON if array else SSE
+        self._begun = False
+
+    def frame(self, data: bytes) -> bytes:
+        """The frame of one object."""
+        if not self.array:
+            return b"data: " + data + b"\n\n"
+        mark, self._begun = b",\r\n" if self._begun else b"[", True
+        return mark + data
+
+    def end(self) -> bytes:
+        """What follows the last frame, possibly nothing."""
+        if not self.array:
+            return b""
+        return b"]" if self._begun else b"[]"
+
+
+def shows_thoughts(asked: Request) -> bool:
+    """Whether the client asked to see them."""
+    return asked.reasoning.show in ("summary", "auto")
+
+
+class _PartState:
+    """One part while it is being written."""
+
+    __slots__ = ("pieces", "placed", "started")
+
+    def __init__(self, started: PartStarted) -> None:
+        self.started = started
+        self.pieces: list[str] = []
+        """What is held until it is whole: a call's arguments, a file."""
+        self.placed = True
+        """Whether a text is ASCII so far."""
+
+
+class _ChoiceState:
+    """What a choice has to say yet."""
+
+    __slots__ = ("citations", "finished", "held", "placed")
+
+    def __init__(self) -> None:
+        self.held: PartWire | None = None
+        """A call whose arguments are no JSON: dropped if the answer was cut there."""
+        self.citations: tuple[Citation, ...] = ()
+        self.placed = True
+        self.finished: ChoiceFinished | None = None
+
+
+class GeminiStreamEncoder:
+    """Writes one client's Gemini stream, one frame for each delta of text. Lives as long as the answer."""
+
+    def __init__(self, asked: Request, *, response_id: str, model: str) -> None:
+        self._writer = _PartWriter(shows_thoughts=shows_thoughts(asked))
+        self._framer = Framer(array=asked.framing == "json-array")
+        self.content_type = self._framer.content_type
+        self._tail = _tail(response_id, model)
+        self._usage: UsageReported | None = None
+
+    def encode(self, events: Iterable[Event]) -> list[bytes]:
+        """The frames for these events."""
+        frames: list[bytes] = []
+        for event in events:
+            if (step := _STEPS.get(type(event))) is not None:
+                frames += step(self, event)
+            else:
+                frames += [self._parts(choice, found) for choice, found in self._writer.take(event)]
+        return frames
+
+    def keepalive(self) -> bytes:
+        """A blank line."""
+        return KEEPALIVE
+
+    def _on_delta(self, event: PartDelta) -> list[bytes]:
+        found = self._writer.delta(event)
+        return [self._parts(event.choice, found)] if found is not None else []
+
+    def _parts(self, choice: int, found: _Written) -> bytes:
+        candidate = b'{"content":{"parts":[' + _encode(found.part) + b'],"role":"model"},"index":%d' % choice
+        if found.logprobs is not None:
+            candidate += b',"logprobsResult":' + _encode(found.logprobs)
+        return self._chunk(candidate + b"}")
+
+    def _chunk(self, candidates: bytes, more: bytes = b"") -> bytes:
+        return self._framer.frame(escape_separators(b'{"candidates":[' + candidates + b"]" + more + self._tail))
+
+    def _on_usage(self, event: UsageReported) -> list[bytes]:
+        self._usage = event
+        return []
+
+    def _on_ended(self, _: ResponseEnded) -> list[bytes]:
+        candidates = b",".join(_encode(candidate) for candidate in self._writer.last_candidates())
+        usage = b"" if self._usage is None else b',"usageMetadata":' + _encode(usage_to_wire(self._usage.usage))
+        return self._closed([self._chunk(candidates, usage)])
+
+    def _on_failed(self, event: ResponseFailed) -> list[bytes]:
+        return self._closed([self._framer.frame(encode_stream_error(event.error))])
+
+    def _closed(self, frames: list[bytes]) -> list[bytes]:
+        end = self._framer.end()
+        return [*frames, end] if end else frames
+
+
+def _tail(response_id: str, model: str) -> bytes:
+    """What every chunk ends with."""
+    return b',"modelVersion":' + _encode(model) + b',"responseId":' + _encode(response_id) + b"}"
+
+
+class _Written:
+    """A part as it stands on the wire, and what is said beside it."""
+
+    __slots__ = ("logprobs", "part")
+
+    def __init__(self, part: PartWire, logprobs: Any = None) -> None:
+        self.part = part
+        self.logprobs = logprobs
+
+
+class _PartWriter:
+    """Turns events into parts, and keeps what is to be said at the end."""
+
+    def __init__(self, *, shows_thoughts: bool) -> None:
+        self._shows_thoughts = shows_thoughts
+        self._open: dict[int, _PartState] = {}
+        self._choices: dict[int, _ChoiceState] = {}
+
+    def take(self, event: Event) -> list[tuple[int, _Written]]:
+        """The parts of any event but a delta, each with its choice."""
+        step = _WRITERS.get(type(event))
+        return step(self, event) if step is not None else []
+
+    def delta(self, event: PartDelta) -> _Written | None:
+        """The part that says a delta; `None` for one that is held or not shown."""
+        state = self._open[event.index]
+        kind = state.started.kind
+        if kind in ("text", "refusal"):
+            if not event.text:
+                return None
+            if not event.text.isascii():
+                state.placed = False
+            return _Written({"text": event.text}, logprobs_to_wire(event.logprobs))
+        if kind == "reasoning":
+            return _Written({"text": event.text, "thought": True}) if self._shows_thoughts and event.text else None
+        state.pieces.append(event.text)
+        return None
+
+    def last_candidates(self) -> list[dict[str, Any]]:
+        """Every choice once more, with why it ended. A call that could not be read is dropped or said before."""
+        states = self._choices or {0: _ChoiceState()}
+        return [_last(at, state) for at, state in states.items()]
+
+    def _on_started(self, event: PartStarted) -> list[tuple[int, _Written]]:
+        self._open[event.index] = _PartState(event)
+        return self._release(event.choice)
+
+    def _release(self, choice: int) -> list[tuple[int, _Written]]:
+        """Something comes after the call that is held, so it was not cut."""
+        state = self._choices.setdefault(choice, _ChoiceState())
+        held, state.held = state.held, None
+        return [(choice, _Written(held))] if held is not None else []
+
+    def _on_ended(self, event: PartEnded) -> list[tuple[int, _Written]]:
+        state = self._open.pop(event.index)
+        part = _ENDS[state.started.kind](self, state, event)
+        return [(event.choice, _Written(part))] if part is not None else []
+
+    def _end_text(self, state: _PartState, event: PartEnded) -> PartWire | None:
+        choice = self._choices[event.choice]
+        if event.citations:
+            choice.placed = choice.placed and state.placed and not choice.citations
+            choice.citations += event.citations
+        return signed({"text": ""}, event.signature)
+
+    def _end_reasoning(self, _: _PartState, event: PartEnded) -> PartWire | None:
+        """A signature goes with the thoughts where they are shown; else on a text, because a chunk of thoughts alone
+        is printed as "None" by those who did not ask for any.
+        """
+        return signed(thought_part("", shown=self._shows_thoughts), event.signature)
+
+    def _end_call(self, state: _PartState, event: PartEnded) -> PartWire | None:
+        started = state.started
+        call = ToolCall(
+            id=started.call_id or "",
+            name=started.name or "",
+            arguments="".join(state.pieces),
+            kind=_CALL_KINDS[started.call_kind],
+            signature=event.signature,
+        )
+        part, whole = call_part(call)
+        if not whole:
+            self._choices[event.choice].held = part
+        return part if whole else None
+
+    def _end_media(self, state: _PartState, event: PartEnded) -> PartWire | None:
+        return media_part("".join(state.pieces), event.raw if isinstance(event.raw, str) else None)
+
+    def _end_opaque(self, state: _PartState, event: PartEnded) -> PartWire | None:
+        return opaque_part(state.started.name, event.raw)
+
+    def _on_finished(self, event: ChoiceFinished) -> list[tuple[int, _Written]]:
+        state = self._choices.setdefault(event.choice, _ChoiceState())
+        state.finished = event
+        if event.reason in CUT:
+            state.held = None
+        return self._release(event.choice)
+
+
+def signed(part: PartWire, signature: Signature | None) -> PartWire | None:
+    """A part with its signature; `None` where there is none that can be written."""
+    value = write_signature(signature) if signature is not None else None
+    return part | {"thoughtSignature": value} if value is not None else None
+
+
+def thought_part(text: str, *, shown: bool) -> PartWire:
+    """A part of thoughts; where these are not shown, an empty text in its place."""
+    return {"text": text, "thought": True} if shown else {"text": ""}
+
+
+def call_part(call: ToolCall) -> tuple[PartWire | None, bool]:
+    """A call, and whether its arguments could be read. One that was run already is none, or the client would run it."""
+    if call.kind == "server":
+        return None, True
+    free = call.kind == "custom"
+    read = Arguments({"input": call.arguments}, whole=True) if free else arguments_of(call.arguments)
+    part: PartWire = {"functionCall": {"name": call.name, "args": read.value, "id": call.id}}
+    return signed(part, call.signature) or part, read.whole
+
+
+def media_part(data: str | None, mime: str | None) -> PartWire | None:
+    """A file; `None` for one without bytes."""
+    return {"inlineData": {"mimeType": mime or "image/png", "data": data}} if data else None
+
+
+def opaque_part(dialect: str | None, raw: Any) -> PartWire | None:
+    """A part that only Gemini knows, as it was; `None` for another dialect's."""
+    return raw if dialect == NAME and isinstance(raw, dict) else None
+
+
+def _last(at: int, state: _ChoiceState) -> dict[str, Any]:
+    finished = state.finished
+    reason = finished.reason if finished else FinishReason.UNKNOWN
+    word = wire_finish(reason, finished.raw_reason if finished else None)
+    return candidate_of(at, [{"text": ""}], word) | grounded(state.citations, placed=state.placed)
+
+
+def candidate_of(at: int, parts: list[PartWire], finish: str) -> dict[str, Any]:
+    """A candidate that has ended."""
+    return {"content": {"parts": parts, "role": "model"}, "finishReason": finish, "index": at}
+
+
+def grounded(citations: tuple[Citation, ...], *, placed: bool) -> dict[str, Any]:
+    """The field that says where the text comes from, where anything is to be said."""
+    return {"groundingMetadata": grounding_of(citations, placed=placed)} if citations else {}
+
+
+_STEPS: dict[type, Callable[[GeminiStreamEncoder, Any], list[bytes]]] = {
+    PartDelta: GeminiStreamEncoder._on_delta,
+    UsageReported: GeminiStreamEncoder._on_usage,
+    ResponseEnded: GeminiStreamEncoder._on_ended,
+    ResponseFailed: GeminiStreamEncoder._on_failed,
+}
+
+_WRITERS: dict[type, Callable[[_PartWriter, Any], list[tuple[int, _Written]]]] = {
+    PartStarted: _PartWriter._on_started,
+    PartEnded: _PartWriter._on_ended,
+    ChoiceFinished: _PartWriter._on_finished,
+}
+
+_ENDS: dict[str, Callable[[_PartWriter, _PartState, PartEnded], PartWire | None]] = {
+    "text": _PartWriter._end_text,
+    "refusal": _PartWriter._end_text,
+    "reasoning": _PartWriter._end_reasoning,
+    "tool_call": _PartWriter._end_call,
+    "media": _PartWriter._end_media,
+    "opaque": _PartWriter._end_opaque,
+}

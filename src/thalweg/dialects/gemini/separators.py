@@ -1,0 +1,20 @@
+"""Characters that Python takes for line ends and JSON does not: google-genai's synchronous client cuts there."""
+
+from __future__ import annotations
+
+_ESCAPES = ((b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"), (b"\xc2\x85", rb"\u0085"))
+
+
+def has_separators(data: bytes) -> bool:
+    """Whether one of them stands there unescaped."""
+    return not data.isascii() and any(raw in data for raw, _ in _ESCAPES)
+
+
+def escape_separators(data: bytes) -> bytes:
+    """JSON in UTF-8 with all of them escaped."""
+    if data.isascii():
+        return data
+    for raw, escaped in _ESCAPES:
+        if raw in data:
+            data = data.replace(raw, escaped)
+    return data
