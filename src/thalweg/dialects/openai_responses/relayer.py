@@ -16,6 +16,7 @@ from msgspec import Raw
 from thalweg.canon.errors import GatewayError, UpstreamBroke
 from thalweg.canon.request import Request
 from thalweg.dialects.base import Watch
+from thalweg.dialects.kit.body import NULL
 from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.openai_responses import tables
 from thalweg.dialects.openai_responses.decoder import BadFrame, cut_short, is_done, payload_of
@@ -242,18 +243,19 @@ class ResponsesRelayer:
             watch.choices.add(0)
             if isinstance(event.delta, str) and event.delta:
                 watch.saw_text(event.delta)
-        elif kind == tables.ITEM_ADDED and event.item is not None:
+        elif kind == tables.ITEM_ADDED and event.item != NULL:
             watch.choices.add(0)
             if _item_type(event.item) not in _SAYING_NOTHING:
                 watch.content_seen = True
-        elif kind == tables.ITEM_DONE and event.item is not None and "output" in self._repairs:
+        elif kind == tables.ITEM_DONE and event.item != NULL and "output" in self._repairs:
             place = event.output_index
             self._memory.keep(place if type(place) is int else len(self._memory.outputs), event.item)
 
     def _take_response(self, kind: str, event: WatchedEvent) -> None:
         """Learn from an event that describes the whole answer."""
         watch, head = self.watch, self._head(event)
-        self._response = event.response or self._response
+        if event.response != NULL:
+            self._response = event.response
         watch.choices.add(0)
         watch.response_id = watch.response_id or string(head.id) or None
         watch.model = watch.model or string(head.model) or None
@@ -270,7 +272,7 @@ class ResponsesRelayer:
             watch.content_seen = watch.done = watch.complete = self._over = True
 
     def _head(self, event: WatchedEvent) -> ResponseHead:
-        if event.response is None:
+        if event.response == NULL:
             return ResponseHead()
         try:
             return read_response(event.response)
@@ -286,7 +288,7 @@ class ResponsesRelayer:
         """The payload after every row that applies, or `None` where none changed it."""
         memory = self._memory
         if not self._mends or is_sound(payload, event, memory):
-            if self._pins and event.response is not None:
+            if self._pins and event.response != NULL:
                 memory.response_id = memory.response_id or self.watch.response_id
             return None
         try:
@@ -298,7 +300,7 @@ class ResponsesRelayer:
         except (msgspec.MsgspecError, RecursionError) as error:
             raise BadFrame("sent a frame that is nested too deeply") from error
         finally:
-            if self._pins and event.response is not None:
+            if self._pins and event.response != NULL:
                 memory.response_id = memory.response_id or self.watch.response_id
 
     def _opened(self) -> dict[str, Any]:

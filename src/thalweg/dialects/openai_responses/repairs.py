@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from thalweg.dialects.kit.body import NULL
 from thalweg.dialects.openai_responses.tables import ITEM_ADDED, MOST_KEPT_CHARS
 from thalweg.dialects.openai_responses.wire import WatchedEvent, read_item_head, string
 
 _object = msgspec.json.Decoder(dict[str, Raw]).decode
-_NULL = Raw(b"null")
 _EMPTY = Raw(b"[]")
 _NO_EFFORT = (b'"effort":null', b'"effort": null')
 Tree = dict[str, Any]
@@ -97,11 +97,11 @@ def _mend_effort(draft: Draft, _: Memory) -> bool:
 
 def without_null_effort(response: Tree) -> bool:
     """Leave out an effort that is null; says whether there was one."""
-    raw = response.get("reasoning", _NULL)
+    raw = response.get("reasoning", NULL)
     if not _is_object(raw):
         return False
     reasoning = _object(raw)
-    if reasoning.get("effort") != _NULL:
+    if reasoning.get("effort") != NULL:
         return False
     del reasoning["effort"]
     response["reasoning"] = Raw(msgspec.json.encode(reasoning))
@@ -115,7 +115,7 @@ def _mend_identity(draft: Draft, memory: Memory) -> bool:
     place = event.output_index
     if type(place) is not int:
         return mended
-    if event.item is not None:
+    if event.item != NULL:
         said = string(read_item_head(event.item).id)
         if event.type == ITEM_ADDED and said:
             memory.items.setdefault(place, said)
@@ -130,7 +130,7 @@ def _mend_identity(draft: Draft, memory: Memory) -> bool:
 
 
 def _mend_response_id(draft: Draft, memory: Memory) -> bool:
-    if draft.event.response is None or (response := draft.opened("response")) is None:
+    if draft.event.response == NULL or (response := draft.opened("response")) is None:
         return False
     said = response.get("id")
     if memory.response_id is None or said is None or said == Raw(msgspec.json.encode(memory.response_id)):
@@ -168,9 +168,9 @@ class Row:
 
 def is_sound(payload: bytes, event: WatchedEvent, memory: Memory) -> bool:
     """Whether no row can want to change this event, seen without opening its JSON. `False` may be a false alarm."""
-    if not isinstance(event.type, str) or event.item is not None:
+    if not isinstance(event.type, str) or event.item != NULL:
         return False
-    if event.response is not None:
+    if event.response != NULL:
         # Answers are said three times in a stream, and the ids of all must be one.
         return memory.response_id is None and not any(mark in payload for mark in _NO_EFFORT)
     place, item_id = event.output_index, event.item_id

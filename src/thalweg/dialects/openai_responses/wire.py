@@ -11,6 +11,8 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Raw
 
+from thalweg.dialects.kit.body import NULL
+
 
 class ResponseHead(msgspec.Struct):
     """What is read of a response object."""
@@ -79,8 +81,8 @@ class WatchedEvent(msgspec.Struct):
     output_index: Any = None
     item_id: Any = None
     delta: Any = None
-    item: Raw | None = None
-    response: Raw | None = None
+    item: Raw = NULL
+    response: Raw = NULL
     error: Any = None
     code: Any = None
     message: Any = None
