@@ -354,6 +354,7 @@ ALPHABET = st.sampled_from(
         b"data:",
         b"data",
         b"event: e",
+        b"event: e\ndata: x\n\n",
         b"id: 1",
         b": c",
         b"\xef\xbb\xbf",
@@ -373,6 +374,13 @@ def test_any_bytes_give_the_same_frames_under_any_cutting(body: bytes, cuts: lis
     assert_keeps_every_byte(whole, body)
     if b"\r" not in body:
         assert parts == whole
+
+
+@given(body=st.lists(ALPHABET, max_size=6).map(b"".join).map(lambda body: body + b"\n\n"))
+def test_the_short_way_of_usual_frames_reads_what_the_long_one_does(body: bytes) -> None:
+    """An empty line before them that ends with CR sends all frames the long way."""
+    body = body.replace(b"\xef\xbb\xbf", b"")  # means something at the very beginning alone
+    assert said(decode([body])) == said(decode([b"\r\n", body]))
 
 
 @given(body=STREAMS, cuts=st.lists(st.integers(0, 200), max_size=8), bound=st.integers(8, 30))

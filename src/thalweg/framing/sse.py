@@ -58,15 +58,20 @@ def plain_payload(data: bytes) -> bytes | None:
     return line[6:]
 
 
-def _plain_frames(data: bytes) -> list[Frame]:
-    """The frames of bytes that are plain frames and nothing else; of any others, none."""
+def _usual_frames(data: bytes) -> list[Frame]:
+    """The frames of bytes that are plain frames, or such behind one line with their name, and nothing else; of any
+    others, none.
+    """
     if not data.endswith(b"\n\n") or 0x0D in data:
         return []
     frames = []
     for block in data[:-2].split(b"\n\n"):
-        if block[:6] != b"data: " or 0x0A in block:
+        name, line = b"", block
+        if block[:7] == b"event: ":
+            name, _, line = block[7:].partition(b"\n")
+        if line[:6] != b"data: " or 0x0A in line:
             return []
-        frames.append(Frame(block + b"\n\n", block[6:], True))
+        frames.append(Frame(block + b"\n\n", line[6:], line is block, name))
     return frames
 
 
@@ -106,7 +111,7 @@ class SseDecoder:
         if self.between_frames and len(data) <= self.max_frame_bytes:
             # The common read, of one frame or some, never touches the buffer.
             payload = plain_payload(data)
-            frames = _plain_frames(data) if payload is None else [Frame(data, payload, True)]
+            frames = _usual_frames(data) if payload is None else [Frame(data, payload, True)]
             if frames:
                 self._first = False
                 return frames
@@ -204,6 +209,12 @@ class SseDecoder:
             if 0x0A not in data and 0x0D not in data:
                 self._first = False
                 return Frame(raw, data, True)
+        elif raw.startswith(b"event: ") and raw.endswith(b"\n\n"):
+            # The usual frame of the dialects that name their events.
+            name, _, rest = raw[7:-2].partition(b"\n")
+            if rest[:6] == b"data: " and 0x0A not in rest and 0x0D not in raw:
+                self._first = False
+                return Frame(raw, rest[6:], False, name)
         return self._mixed_frame(raw)
 
     def _mixed_frame(self, raw: bytes) -> Frame:
