@@ -12,10 +12,10 @@ ARGS ?=
 NODE_MODULES = tests/node/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help install sdk clients node go java serve test torture bench check format lock clean
+.PHONY: help install sdk clients litellm node go java judges serve test conformance torture bench check format lock clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 install: .venv/.project ## Make .venv with everything the gateway and its tests need, by the hashes in requirements/.
 
@@ -25,10 +25,15 @@ serve: .venv/.project ## Start the gateway on http://127.0.0.1:8080; needs no ke
 test: .venv/.project ## Run all tests, with a sample of the long ones; what is not installed here is skipped.
 	@$(MAKE) --silent sdk || echo "The Python SDKs could not be installed: tests that call with them are skipped."
 	@$(MAKE) --silent clients || echo "The Python clients could not be installed: tests that call with them are skipped."
+	@$(MAKE) --silent litellm || echo "LiteLLM could not be installed: tests that call with it are skipped."
 	@$(MAKE) --silent node || echo "The Node SDK could not be installed: tests that call with it are skipped."
 	@$(MAKE) --silent go || echo "The Go examples could not be built: tests that run them are skipped."
 	@$(MAKE) --silent java || echo "The Java examples could not be built: tests that run them are skipped."
 	@$(PYTEST) $(ARGS)
+
+conformance: .venv/.project ## Let real SDKs judge every pair of dialects, and write docs/conformance.md.
+	@$(MAKE) --silent --keep-going judges || echo "Not every judge could be installed: the page says which did not judge."
+	@.venv/bin/python -m tests.conformance $(ARGS)
 
 torture: .venv/.project ## Run the long tests with full counts.
 	@.venv/bin/python -m pytest --timeout 3600 -m torture $(ARGS)
@@ -49,6 +54,10 @@ sdk: .venv-sdk/.requirements ## Make .venv-sdk with the official Python SDKs tha
 
 clients: .venv-clients/.requirements ## Make .venv-clients with frameworks and tools that people point at the gateway.
 
+litellm: .venv-litellm/.requirements ## Make .venv-litellm with LiteLLM, which needs an older SDK of OpenAI's.
+
+judges: sdk clients litellm node go java ## Install everything that `make conformance` calls the gateway with.
+
 node: $(NODE_MODULES) ## Install the official Node SDK that the tests call the gateway with.
 
 go: examples/go/bin/.built ## Build the examples in Go, with Ark's SDK.
@@ -58,7 +67,7 @@ java: examples/java/target/.built ## Build the examples in Java, with OpenAI's S
 lock: .venv/.project ## Write requirements/*.txt anew from *.in; ARGS=--upgrade takes newer indirect versions.
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(PYTHON) -m venv "$$tools" && \
 	"$$tools/bin/python" $(PIP_INSTALL) $(PIP_TOOLS) && cd requirements && \
-	for name in runtime dev sdk clients; do \
+	for name in runtime dev sdk clients litellm; do \
 		echo "requirements/$$name.txt" && \
 		"$$tools/bin/pip-compile" --quiet --generate-hashes --allow-unsafe --strip-extras --annotation-style line \
 			--no-emit-index-url --no-emit-trusted-host --no-emit-options --no-header $(ARGS) \
@@ -66,7 +75,7 @@ lock: .venv/.project ## Write requirements/*.txt anew from *.in; ARGS=--upgrade 
 	done
 
 clean: ## Remove what the targets above have made.
-	rm -rf .venv .venv-sdk .venv-clients tests/node/node_modules build dist src/thalweg.egg-info
+	rm -rf .venv .venv-sdk .venv-clients .venv-litellm tests/node/node_modules build dist src/thalweg.egg-info
 	rm -rf examples/go/bin examples/java/target
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -84,18 +93,11 @@ clean: ## Remove what the targets above have made.
 	@.venv/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@
 
-.venv-sdk/.requirements: requirements/sdk.txt
+.venv-sdk/.requirements .venv-clients/.requirements .venv-litellm/.requirements: .venv-%/.requirements: requirements/%.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; name one with PYTHON=..." >&2; exit 1; }
-	@echo "Installing the SDKs into .venv-sdk (once) ..."
-	@$(PYTHON) -m venv .venv-sdk
-	@.venv-sdk/bin/python $(PIP_INSTALL) --retries 2 --require-hashes -r requirements/sdk.txt
-	@touch $@
-
-.venv-clients/.requirements: requirements/clients.txt
-	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed; name one with PYTHON=..." >&2; exit 1; }
-	@echo "Installing the clients into .venv-clients (once) ..."
-	@$(PYTHON) -m venv .venv-clients
-	@.venv-clients/bin/python $(PIP_INSTALL) --retries 2 --require-hashes -r requirements/clients.txt
+	@echo "Installing into .venv-$* (once) ..."
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/python $(PIP_INSTALL) --retries 2 --require-hashes -r requirements/$*.txt
 	@touch $@
 
 $(NODE_MODULES): tests/node/package-lock.json tests/node/package.json
