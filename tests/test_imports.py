@@ -42,14 +42,19 @@ MAY_IMPORT: dict[str, set[str]] = {
         "canon", "framing", "profiles", "dialects", "upstream", "relay", "access", "journal", "ledger", "simulator",
         "recorder", "config",
     },
-    "cli": {"canon", "ledger", "config", "server", "framing", "profiles", "dialects.base", "dialects.registry"},
+    "client": {
+        "canon", "framing", "profiles", "dialects", "upstream", "relay", "config", "server.models", "server.simulated",
+    },
+    "cli": {
+        "canon", "ledger", "config", "server", "client", "framing", "profiles", "dialects.base", "dialects.registry",
+    },
     "web": set(),
     # `python -m thalweg`
     "__main__": {"cli"},
 }  # fmt: skip
 
 # Bytes and events in, bytes and events out: no coroutine, clock, socket, file, log or process.
-PURE = ("canon", "framing", "profiles", "dialects", "access", "simulator", "relay.exchange")
+PURE = ("canon", "framing", "profiles", "dialects", "access", "simulator", "relay.exchange", "client.codecs")
 IMPURE_MODULES = (
     "asyncio", "concurrent", "ctypes", "http", "httptools", "importlib", "logging", "multiprocessing", "os", "pathlib",
     "select", "selectors", "shutil", "signal", "socket", "sqlite3", "ssl", "structlog", "subprocess", "tempfile",

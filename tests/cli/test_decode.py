@@ -6,10 +6,12 @@ import io
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.cli.terminal import thalweg
+from tests.client.answers import READ, frames, streamed, whole
 from thalweg.cli.decode import decode
 
 STREAM = b"".join(
@@ -97,6 +99,35 @@ def test_mistakes_are_told_in_the_readers_language(tmp_path: Path) -> None:
     missing = thalweg(tmp_path, "decode", "--dialect", "openai-chat", str(tmp_path / "nowhere"), THALWEG_LANG="zh")
     assert (missing.returncode, missing.stdout) == (1, "")
     assert "读不了" in missing.stderr
+
+
+@pytest.mark.parametrize("name", READ)
+@pytest.mark.parametrize("body", [streamed, whole], ids=["a stream", "a whole answer"])
+def test_every_dialect_is_read(name: Any, body: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "answer"
+    file.write_bytes(body(name))
+    assert decode(file, dialect=name) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert (line["text"], line["reasoning"]) == ("深泓 flows.", "I think so.")
+    assert line["tool_calls"] == [
+        {"id": "call_1", "name": "add", "arguments": {"a": 1}},
+        {"id": "call_2", "name": "add", "arguments": {"a": 2}},
+    ]
+    assert (line["usage"]["input_tokens"], line["usage"]["output_tokens"]) == (11, 7)
+    assert (line["complete"], line["error"], line["finish_reason"]) == (True, None, "tool_calls")
+
+
+@pytest.mark.parametrize("name", READ)
+def test_a_broken_body_of_every_dialect_has_its_error(
+    name: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "answer"
+    file.write_bytes(b"".join(frames(name)[:-3]))
+    assert decode(file, dialect=name) == 0
+    line = json.loads(capsys.readouterr().out)
+    assert line["text"] == "深泓 flows."
+    assert line["complete"] is False
+    assert "broke off" in line["error"]["message"]
 
 
 def test_a_pipe_is_read_and_json_is_the_only_output(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ _CALLS = {
     "models": "thalweg models [OPTIONS] [SEARCH]",
     "logs": "thalweg logs [OPTIONS] [REQUEST]",
     "decode": "thalweg decode --dialect DIALECT FILE...",
+    "transcode": "thalweg transcode --from DIALECT --to DIALECT [OPTIONS] FILE",
     "completion": "thalweg completion [--install] [bash|zsh|fish]",
 }
 """How a command is called, where its parameters do not say it."""

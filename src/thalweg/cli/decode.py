@@ -9,24 +9,20 @@ from typing import Annotated, Any, Literal
 import msgspec
 from cyclopts import Parameter
 
-from thalweg.canon.errors import UpstreamError
-from thalweg.canon.fold import Fold
 from thalweg.canon.parts import Part, Reasoning, Refusal, Text, ToolCall
 from thalweg.canon.response import Choice, Response
 from thalweg.cli.main import FAILED, WRONG_USAGE
 from thalweg.cli.visible import readable
 from thalweg.cli.words import explain, say
-from thalweg.dialects.base import Dialect
-from thalweg.dialects.registry import DIALECTS
-from thalweg.framing.sse import SseDecoder
-from thalweg.profiles.providers import COMPATIBLE
+from thalweg.client import codecs
 
-_PIECE_BYTES = 64 * 1024
+DialectName = Literal["openai-chat", "openai-responses", "anthropic", "gemini", "dashscope-native"]
+"""What can be read."""
 
 
 def decode(
     *files: Annotated[Path, Parameter(allow_leading_hyphen=True, metavar="FILE"), explain("decode.files")],
-    dialect: Annotated[Literal["openai-chat"], Parameter(metavar="DIALECT"), explain("decode.dialect")],
+    dialect: Annotated[DialectName, Parameter(metavar="DIALECT"), explain("decode.dialect")],
 ) -> int:
     """Print the folded answer of each recorded stream or whole answer. A file that cannot be read is named, and the
     others are printed all the same.
@@ -42,28 +38,8 @@ def decode(
             print(f"thalweg: {say('decode.cannot_read', file=file, why=error.strerror)}", file=sys.stderr)
             failed = True
             continue
-        print(msgspec.json.encode(describe(readable(str(file)), decoded(DIALECTS[dialect], body))).decode())
+        print(msgspec.json.encode(describe(readable(str(file)), codecs.decode(body, dialect))).decode())
     return FAILED if failed else 0
-
-
-def decoded(dialect: Dialect, body: bytes) -> Response:
-    """The answer in a body: a stream, or a whole one where the body is one JSON text."""
-    if body.lstrip()[:1] == b"{":
-        return _whole(dialect, body)
-    frames, fold = SseDecoder(), Fold()
-    stream = dialect.stream_decoder(profile=COMPATIBLE, provider="")
-    for start in range(0, len(body), _PIECE_BYTES):
-        fold.feed(stream.feed(frames.feed(body[start : start + _PIECE_BYTES])))
-    fold.feed(stream.feed(frames.end()))
-    fold.feed(stream.end())
-    return fold.response()
-
-
-def _whole(dialect: Dialect, body: bytes) -> Response:
-    try:
-        return dialect.decode_answer(body, profile=COMPATIBLE, provider="")
-    except UpstreamError as error:
-        return Response(response_id="", model="", created=None, choices=(), usage=None, error=error)
 
 
 def describe(file: str, answer: Response) -> dict[str, Any]:
