@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from thalweg.canon.finish import FinishReason
 from thalweg.canon.fold import unfold
 from thalweg.canon.parts import Reasoning, Text, ToolCall
-from thalweg.canon.request import Request
+from thalweg.canon.request import ReasoningAsk, Request
 from thalweg.canon.response import Choice, Response
 from thalweg.canon.usage import Usage
 from thalweg.dialects.registry import DIALECTS
@@ -39,7 +39,7 @@ WRITTEN = tuple(name for name in DIALECTS if name != "dashscope-native")
 
 
 def asked(*, stream: bool) -> Request:
-    return Request(model="m-1", messages=(), stream=stream)
+    return Request(model="m-1", messages=(), stream=stream, reasoning=ReasoningAsk(mode="auto", show="auto"))
 
 
 def frames(name: str) -> list[bytes]:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from thalweg.canon.errors import GatewayError, UpstreamError
 from thalweg.canon.events import Event, ResponseFailed, ResponseStarted
 from thalweg.canon.fold import Fold, fold, unfold
-from thalweg.canon.request import Request
+from thalweg.canon.request import ReasoningAsk, Request
 from thalweg.canon.response import Response
 from thalweg.dialects.base import Dialect, StreamDecoder, StreamEncoder, UpstreamBody
 from thalweg.dialects.gemini.array import ArrayDecoder
@@ -197,7 +197,8 @@ class Transcoder:
         return self._target.id_prefix + (response_id.removeprefix(self._source.id_prefix) or "0")
 
     def _asked(self, model: str) -> Request:
-        return Request(model=model, messages=(), stream=self.streams)
+        """What a client would have asked: for everything that there is to be shown."""
+        return Request(model=model, messages=(), stream=self.streams, reasoning=ReasoningAsk(mode="auto", show="auto"))
 
 
 def _without_words(error: GatewayError) -> GatewayError:
