@@ -25,6 +25,7 @@ from thalweg.dialects.gemini.wire import (
     UNREADABLE,
     BadFrame,
     Chunk,
+    Counts,
     Part,
     args_text,
     block_of,
@@ -33,13 +34,11 @@ from thalweg.dialects.gemini.wire import (
     payloads,
     read,
     read_any,
+    read_counts,
     read_text_chunk,
 )
 from thalweg.framing.sse import Frame
 from thalweg.profiles.base import Profile
-
-_COUNTED = b'TokenCount"'
-_MADE = (b'"candidatesTokenCount"', b'"thoughtsTokenCount"')
 
 
 def only_payload(data: bytes) -> bytes | None:
@@ -58,7 +57,7 @@ def only_payload(data: bytes) -> bytes | None:
 class GeminiRelayer:
     """One stream's relayer. Gives out whole frames; after an error, nothing."""
 
-    __slots__ = ("_framer", "_numbered", "_over", "_provider", "_repairs", "_short", "_usage", "content_type", "watch")
+    __slots__ = ("_framer", "_gap", "_numbered", "_over", "_provider", "_repairs", "_short", "_usage", "content_type", "watch")
 
     def __init__(self, *, profile: Profile, framing: Framing, raw: bool, provider: str = "") -> None:
         self.watch = Watch()
@@ -71,6 +70,8 @@ class GeminiRelayer:
         """Whether a chunk has had numbers for words, so that common ones may need a look too."""
         self._usage: Raw | None = None
         """The last report on usage that the short way has seen and not read."""
+        self._gap = b""
+        """What must stand before an error, because the last frame has no end."""
         self._over = False
 
     def pass_on(self, data: bytes) -> bytes | None:
@@ -87,12 +88,13 @@ class GeminiRelayer:
                 if "separators" in self._repairs and has_separators(payload):
                     return None
             chunk = read_text_chunk(payload)
+            counts = None if len(chunk.usageMetadata) == len(NOTHING) else read_counts(chunk.usageMetadata)
         except UNREADABLE:
             return None
         if text := chunk.candidates[0].content.parts[0].text:
             self.watch.saw_text(text)
-        if len(chunk.usageMetadata) != len(NOTHING):
-            self._put_off(chunk.usageMetadata)
+        if counts is not None:
+            self._put_off(chunk.usageMetadata, counts)
         return self._framer.frame(payload) if self._framer.array else data
 
     def feed(self, frames: Iterable[Frame]) -> list[bytes]:
@@ -142,14 +144,15 @@ class GeminiRelayer:
 
     def fail(self, error: GatewayError) -> bytes:
         """The error's frame, and the end of an array."""
-        return self._framer.frame(encode_stream_error(error)) + self._framer.end()
+        return self._gap + self._framer.frame(encode_stream_error(error)) + self._framer.end()
 
-    def _put_off(self, usage: Raw) -> None:
+    def _put_off(self, usage: Raw, counts: Counts) -> None:
         """Keep a report for later. Many of Vertex's hold no count, and many first ones count the prompt alone."""
-        said = bytes(usage)
-        if _COUNTED in said:
-            self._usage = usage
-            self._cover(any(mark in said for mark in _MADE))
+        made = counts.candidatesTokenCount
+        if made is None and counts.promptTokenCount is None and counts.totalTokenCount is None:
+            return
+        self._usage = usage
+        self._cover(bool(made or counts.thoughtsTokenCount))
 
     def _cover(self, made: bool) -> None:
         if made:
@@ -169,6 +172,8 @@ class GeminiRelayer:
             if self._over:
                 break
             out.append(self._mended(payload))
+        if not frame.closed and not self._framer.array:
+            self._gap = b"\n\n"
         as_it_came = out == found and not self._framer.array and (is_sound(frame) or not self._note("framing"))
         return [frame.raw] if as_it_came else [self._framer.frame(compact(payload)) for payload in out]
 

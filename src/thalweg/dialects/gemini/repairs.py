@@ -30,11 +30,13 @@ _decode_candidates = msgspec.json.Decoder(list[dict[str, Raw]]).decode
 
 
 def is_sound(frame: Frame) -> bool:
-    """Whether every SDK reads this frame: one line of `data: `, no other field."""
+    """Whether every SDK reads this frame: one line of `data: `, no other field. The LF of a CRLF that a read has torn
+    stands before it.
+    """
     data = frame.data
     if data is None or frame.fields or frame.event or frame.lines:
         return False
-    return frame.raw.startswith(b"data: ") and frame.raw[6:].rstrip(b"\r\n") == data.rstrip(b"\r\n")
+    return frame.raw.strip(b"\r\n") == b"data: " + data.rstrip(b"\r\n")
 
 
 def has_numbers(payload: bytes) -> bool:

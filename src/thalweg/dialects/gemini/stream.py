@@ -79,10 +79,12 @@ class _Open:
 class _ChoiceState:
     """One choice while it is being made."""
 
-    __slots__ = ("calls", "finish", "found", "logprobs", "open", "parts", "streamed", "texts")
+    __slots__ = ("calls", "finish", "found", "logprobs", "open", "parts", "streamed", "texts", "waiting")
 
     def __init__(self) -> None:
         self.open: _Open | None = None
+        self.waiting: Signature | None = None
+        """Of the empty text behind the open one, which stays open: its sources may come after that."""
         self.streamed: StreamedCall | None = None
         self.calls = 0
         self.parts = 0
@@ -144,7 +146,9 @@ class GeminiStreamDecoder:
         """Take in a chunk that only adds to the text which is open; whether this was one."""
         data = frame.data
         state = self._choices.get(0)
-        if data is None or state is None or state.open is None or frame.lines or frame.fields:
+        if data is None or frame.lines or frame.fields:
+            return False
+        if state is None or state.open is None or state.waiting is not None:
             return False
         try:
             chunk = read_text_chunk(data)
@@ -227,6 +231,9 @@ class GeminiStreamDecoder:
         if thought and not text and state.open is not None and state.open.kind == kind:
             self._close(at, state, signature)
             return
+        if not (thought or text) and state.waiting is None and state.open is not None and state.open.kind == kind:
+            state.waiting = signature
+            return
         self._close(at, state)
         opened = self._opened(at, state, kind)
         if text:
@@ -274,7 +281,7 @@ class GeminiStreamDecoder:
             self._events.append(PartEnded(index=index, choice=at, raw=raw))
 
     def _opened(self, at: int, state: _ChoiceState, kind: PartKind) -> _Open:
-        if state.open is None or state.open.kind != kind:
+        if state.open is None or state.open.kind != kind or state.waiting is not None:
             index = self._start(at, state, kind)
             state.open = _Open(kind, index, first=not state.texts)
             state.texts += kind == "text"
@@ -309,6 +316,10 @@ class GeminiStreamDecoder:
             found, state.found = state.found, []
         cited = canonical(found, placed=opened.placed and opened.first)
         self._events.append(PartEnded(index=opened.index, choice=at, signature=signature, citations=cited))
+        waiting, state.waiting = state.waiting, None
+        if waiting is not None:
+            index = self._start(at, state, "text")
+            self._events.append(PartEnded(index=index, choice=at, signature=waiting))
 
     def _call(self, at: int, state: _ChoiceState, call: ToolCall) -> None:
         given = call.id or call_id(None, self._response_id, at, state.calls, call.name)

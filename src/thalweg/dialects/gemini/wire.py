@@ -6,7 +6,7 @@ somewhere it is. A chunk of a stream and a whole answer have one shape.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Raw
@@ -109,6 +109,19 @@ class TextChunk(msgspec.Struct, gc=False):
     error: None = None
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0)] | None
+
+
+class Counts(msgspec.Struct, gc=False):
+    """The numbers of a usage report that tell whether it counts."""
+
+    promptTokenCount: _Count = None  # noqa: N815
+    candidatesTokenCount: _Count = None  # noqa: N815
+    thoughtsTokenCount: _Count = None  # noqa: N815
+    totalTokenCount: _Count = None  # noqa: N815
+
+
+read_counts = msgspec.json.Decoder(Counts).decode
 read_chunk = msgspec.json.Decoder(Chunk).decode
 read_text_chunk = msgspec.json.Decoder(TextChunk).decode
 read_any = msgspec.json.Decoder().decode
