@@ -212,14 +212,18 @@ def test_an_open_address_without_a_key_is_refused_with_the_command_that_makes_on
 # Providers
 
 
+def key_value(row: Any) -> bytes:
+    """`KEY` as a provider wants it: only the common header says what it holds."""
+    return (b"Bearer " if row.key_header == "authorization" else b"") + KEY.encode()
+
+
 @pytest.mark.parametrize("row", PROVIDERS, ids=lambda row: row.name)
 def test_a_providers_key_is_bound_to_its_origin(row: Any) -> None:
     # On a port of its own: the usual one is an engine's, too.
     provider = load({row.key_variable: f" {KEY} "}, port=1).providers[row.name]
     origin, path = parse_base_url(row.base_url, "x")
-    header = b"Bearer " + KEY.encode()
     assert (provider.origin, provider.base_path) == (origin, path)
-    assert provider.credential == Credential(origin=origin, header=b"authorization", value=header)
+    assert provider.credential == Credential(origin=origin, header=row.key_header.encode(), value=key_value(row))
     assert (provider.ready, provider.configured, provider.key_name) == (True, True, row.key_variable)
     elsewhere = load({row.key_variable: KEY, row.base_url_variable: "http://relay:1/x"}).providers[row.name]
     assert elsewhere.credential is not None
@@ -235,7 +239,7 @@ def test_each_of_a_providers_keys_may_be_in_a_file(row: Any, name: str, tmp_path
     file.write_text(f"{KEY}\n")
     provider = load({f"{name}_FILE": str(file)}, port=1).providers[row.name]
     assert provider.credential is not None
-    assert provider.credential.value == b"Bearer " + KEY.encode()
+    assert provider.credential.value == key_value(row)
     assert provider.key_name == f"{name}_FILE"
     file.write_text(" \n")
     assert f"{name}_FILE" in refused({f"{name}_FILE": str(file)})
@@ -248,6 +252,42 @@ def test_a_key_leads_to_the_address_it_belongs_to() -> None:
     assert (str(first.origin), first.key_name) == ("https://open.bigmodel.cn:443", "ZHIPUAI_API_KEY")
     moved = load({"ZAI_API_KEY": KEY, "ZHIPUAI_BASE_URL": "http://relay:1"}).providers["zhipu"]
     assert str(moved.origin) == "http://relay:1"
+
+
+DASHSCOPE_PLACES = {
+    "nowhere": ({}, "https://dashscope.aliyuncs.com:443", "/api/v1"),
+    "another region": (
+        {"DASHSCOPE_BASE_URL": "https://dashscope-intl.aliyuncs.com/compatible-mode/v1"},
+        "https://dashscope-intl.aliyuncs.com:443",
+        "/api/v1",
+    ),
+    "behind a path": ({"DASHSCOPE_BASE_URL": "http://relay:1/q/compatible-mode/v1/"}, "http://relay:1", "/q/api/v1"),
+    "at a relay": ({"DASHSCOPE_BASE_URL": "http://relay:1/v1"}, "http://relay:1", "/api/v1"),
+    "both": (
+        {"DASHSCOPE_BASE_URL": "http://relay:1/v1", "DASHSCOPE_HTTP_BASE_URL": "http://other:2/x"},
+        "http://other:2",
+        "/x",
+    ),
+    "only itself": ({"DASHSCOPE_HTTP_BASE_URL": "http://other:2/x"}, "http://other:2", "/x"),
+}
+
+
+@pytest.mark.parametrize("places", DASHSCOPE_PLACES)
+def test_a_second_dialect_goes_with_the_first_unless_it_is_placed_itself(places: str) -> None:
+    """A key that is a relay's or a region's may not reach anybody else by the other dialect."""
+    env, origin, path = DASHSCOPE_PLACES[places]
+    native = load({"DASHSCOPE_API_KEY": KEY} | env).providers["dashscope-native"]
+    assert (str(native.origin), native.base_path.decode()) == (origin, path)
+    assert native.credential is not None
+    assert native.credential.origin == native.origin
+    assert native.placed is ("DASHSCOPE_HTTP_BASE_URL" in env)
+
+
+def test_people_are_told_of_each_provider_once() -> None:
+    settings = load({"OPENAI_API_KEY": KEY})
+    names = [each.row.name for each in settings.main_providers]
+    assert names == [row.name for row in PROVIDERS if not row.sibling_of]
+    assert settings.providers["openai-responses"].configured
 
 
 RELAY = {"THALWEG_PROVIDER_MY_RELAY_BASE_URL": "https://relay.example/v1/"}
@@ -272,7 +312,8 @@ def test_an_added_provider_s_key_may_be_in_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("row", PROVIDERS, ids=lambda row: row.name)
 def test_a_known_provider_s_name_cannot_be_given_again(row: Any) -> None:
-    said = refused({f"THALWEG_PROVIDER_{row.name.upper()}_BASE_URL": "http://relay:1"})
+    stem = row.name.upper().replace("-", "_")
+    said = refused({f"THALWEG_PROVIDER_{stem}_BASE_URL": "http://relay:1"})
     assert row.base_url_variable in said
     assert row.key_variable in said
 
@@ -281,6 +322,7 @@ def test_a_known_provider_s_name_cannot_be_given_again(row: Any) -> None:
     ("env", "said"),
     [
         ({"THALWEG_PROVIDER_SIM_BASE_URL": "http://relay:1"}, "choose another"),
+        ({"THALWEG_PROVIDER_SIM_GEMINI_BASE_URL": "http://relay:1"}, "choose another"),
         ({"THALWEG_PROVIDER_RELAY_API_KEY": KEY}, "THALWEG_PROVIDER_RELAY_BASE_URL"),
         ({"THALWEG_PROVIDER_RELAY_API_KEY_FILE": "/x"}, "THALWEG_PROVIDER_RELAY_BASE_URL"),
         ({"THALWEG_PROVIDER_relay_BASE_URL": "http://relay:1"}, "A-Z"),

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from thalweg.canon.origin import Credential, Origin
 from thalweg.profiles.base import Provider
-from thalweg.profiles.providers import PROVIDERS, SIMULATOR, compatible
+from thalweg.profiles.providers import PROVIDERS, SIMULATORS, compatible
 
 Language = Literal["en", "zh"]
 LogForm = Literal["auto", "json", "pretty", "off"]
@@ -127,6 +127,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the listener."""
         return self.host in LOOPBACK_HOSTS
+
+    @property
+    def main_providers(self) -> list[ProviderSettings]:
+        """Every provider once, for people: without the rows of second dialects, whose addresses and keys they share."""
+        return [each for each in self.providers.values() if not each.row.sibling_of]
 
     def __repr__(self) -> str:
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
@@ -406,7 +411,7 @@ def _added_row(stem: str, env: Mapping[str, str]) -> Provider:
     if not _PROVIDER_NAME.fullmatch(stem):
         raise ConfigError(f"{variable} needs a provider's name of A-Z, 0-9 and single underscores in it.")
     name = stem.lower().replace("_", "-")
-    known = next((row for row in (*PROVIDERS, SIMULATOR) if row.name == name), None)
+    known = next((row for row in (*PROVIDERS, *SIMULATORS.values()) if row.name == name), None)
     if known is not None:
         instead = f"set {known.base_url_variable} and {known.key_variable}" if known.key_variable else "choose another"
         raise ConfigError(f"{variable}: {name!r} is the name of {known.title} already; {instead} instead.")
@@ -421,7 +426,7 @@ def _provider(row: Provider, env: Mapping[str, str], settings: Settings) -> Prov
     """One provider's settings. Raises `ConfigError` where a variable leads back to our own listener."""
     key_name, credential_value = _provider_key(row, env)
     given = env.get(row.base_url_variable, "").strip()
-    base = given or row.base_url_of_key.get(key_name.removesuffix("_FILE"), row.base_url)
+    base = given or _beside(row, env) or row.base_url_of_key.get(key_name.removesuffix("_FILE"), row.base_url)
     origin, path = parse_base_url(base, row.base_url_variable)
     if given and _is_self(origin, settings):
         message = (
@@ -429,16 +434,29 @@ def _provider(row: Provider, env: Mapping[str, str], settings: Settings) -> Prov
             "Set it to the provider's, or let the gateway listen on another port (--port, THALWEG_PORT)."
         )
         raise ConfigError(message, code="own_address", name=row.base_url_variable, origin=origin)
-    value = b"Bearer " + credential_value.encode()
+    header = row.key_header.encode()
+    value = (b"Bearer " if header == b"authorization" else b"") + credential_value.encode()
     return ProviderSettings(
         row=row,
         origin=origin,
         base_path=path,
-        credential=Credential(origin=origin, header=b"authorization", value=value) if credential_value else None,
+        credential=Credential(origin=origin, header=header, value=value) if credential_value else None,
         key_name=key_name,
         placed=bool(given),
         is_self=_is_self(origin, settings),
     )
+
+
+def _beside(row: Provider, env: Mapping[str, str]) -> str:
+    """Where a provider's other dialect is once its first one was placed: at the same host, for whom the key is."""
+    main = next((each for each in PROVIDERS if each.name == row.sibling_of), None)
+    given = env.get(main.base_url_variable, "").strip() if main else ""
+    if main is None or not given:
+        return ""
+    origin, path = parse_base_url(given, main.base_url_variable)
+    usual = urlsplit(main.base_url).path.encode()
+    before = path.removesuffix(usual).decode() if path.endswith(usual) else ""
+    return f"{origin}{before}{urlsplit(row.base_url).path}"
 
 
 def _provider_key(row: Provider, env: Mapping[str, str]) -> tuple[str, str]:

@@ -6,27 +6,56 @@ import re
 from collections import Counter
 from itertools import product
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from thalweg.profiles.base import Profile, Provider
-from thalweg.profiles.providers import CHAT_REPAIRS, MODELS_DATE, PROVIDERS, SIMULATOR, compatible
+from thalweg.profiles.providers import (
+    ANTHROPIC_REPAIRS,
+    CHAT_REPAIRS,
+    GEMINI_REPAIRS,
+    MODELS_DATE,
+    PROVIDERS,
+    RESPONSES_REPAIRS,
+    SIMULATOR,
+    SIMULATORS,
+    compatible,
+)
 
 each = pytest.mark.parametrize("row", PROVIDERS, ids=lambda row: row.name)
 NAMES = [row.name for row in PROVIDERS]
+ROWS = {row.name: row for row in PROVIDERS}
+MAIN = [row for row in PROVIDERS if not row.sibling_of]
+SECOND = [row for row in PROVIDERS if row.sibling_of]
+REPAIRS = {
+    "openai-chat": CHAT_REPAIRS,
+    "openai-responses": RESPONSES_REPAIRS,
+    "anthropic": ANTHROPIC_REPAIRS,
+    "gemini": GEMINI_REPAIRS,
+    "dashscope-native": frozenset[str](),
+}
+"""What is mended of each dialect's streams."""
 
 
 def test_these_are_the_providers() -> None:
-    hosted = ["openai", "ark", "ling", "dashscope", "deepseek", "moonshot", "zhipu", "openrouter", "siliconflow"]
-    assert [row.name for row in PROVIDERS] == [*hosted, "vllm", "ollama", "llamacpp", "lmstudio"]
+    hosted = ["openai", "anthropic", "google", "ark", "ling", "dashscope", "deepseek", "moonshot", "zhipu"]
+    relays, engines = ["openrouter", "siliconflow"], ["vllm", "ollama", "llamacpp", "lmstudio"]
+    assert [row.name for row in MAIN] == [*hosted, *relays, *engines]
+    assert {row.name: row.sibling_of for row in SECOND} == {
+        "openai-responses": "openai",
+        "ark-responses": "ark",
+        "dashscope-native": "dashscope",
+    }
     assert re.fullmatch(r"20\d\d-\d\d", MODELS_DATE)
 
 
 @each
 def test_a_row_is_whole(row: Provider) -> None:
-    assert re.fullmatch(r"[a-z]+", row.name)
+    assert re.fullmatch(r"[a-z]+(-[a-z]+)?", row.name)
     assert row.title
-    assert row.dialect == "openai-chat"
+    assert row.dialect in REPAIRS
+    assert row.key_header == row.key_header.lower()
     assert row.base_url.startswith("https://" if row.needs_key else "http://127.0.0.1:")
     assert re.fullmatch(r"[A-Z_]+_BASE_URL", row.base_url_variable)
     assert row.key_variables
@@ -39,9 +68,35 @@ def test_a_row_is_whole(row: Provider) -> None:
 
 def test_no_two_rows_have_a_name_a_variable_or_an_address_in_common() -> None:
     claimed = Counter(NAMES)
-    for row in PROVIDERS:
+    for row in MAIN:
         claimed.update([row.base_url, row.base_url_variable, *row.key_variables, *row.base_url_of_key.values()])
     assert max(claimed.values()) == 1
+
+
+@pytest.mark.parametrize("row", SECOND, ids=lambda row: row.name)
+def test_a_second_dialect_is_of_the_same_host_with_the_same_key(row: Provider) -> None:
+    main = ROWS[row.sibling_of]
+    assert not main.sibling_of
+    assert row.name.startswith(f"{main.name}-")
+    assert row.dialect != main.dialect
+    assert (row.key_variables, row.key_header, row.needs_key) == (main.key_variables, main.key_header, main.needs_key)
+    assert urlsplit(row.base_url).netloc == urlsplit(main.base_url).netloc
+    assert (row.base_url == main.base_url) is (row.base_url_variable == main.base_url_variable)
+    # People are told of the main row's.
+    assert (row.models, row.model_prefixes, row.local) == ((), (), None)
+
+
+def test_no_provider_has_one_dialect_twice() -> None:
+    spoken = Counter((row.sibling_of or row.name, row.dialect) for row in PROVIDERS)
+    assert max(spoken.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "header"), [("openai", "authorization"), ("anthropic", "x-api-key"), ("google", "x-goog-api-key")]
+)
+def test_some_have_a_header_of_their_own_for_the_key(name: str, header: str) -> None:
+    assert ROWS[name].key_header == header
+    assert (header == "authorization") is (ROWS[name].dialect.startswith("openai"))
 
 
 def test_no_family_is_two_providers() -> None:
@@ -63,7 +118,7 @@ def test_a_model_that_is_named_bare_leads_back_to_its_row(row: Provider) -> None
 @each
 def test_every_mend_is_on_but_ark_s_repeated_role(row: Provider) -> None:
     without = {"role"} if row.name == "ark" else set()
-    assert row.profile.repairs == CHAT_REPAIRS - without
+    assert row.profile.repairs == REPAIRS[row.dialect] - without
     assert all(models.profile.repairs == row.profile.repairs for models in row.model_rows)
 
 
@@ -124,8 +179,17 @@ def test_an_added_provider_takes_nothing_for_granted() -> None:
 
 
 def test_the_simulator_has_no_variable_and_no_address() -> None:
-    assert (SIMULATOR.key_variable, SIMULATOR.base_url_variable) == ("", "")
-    assert ".invalid" in SIMULATOR.base_url
+    for row in SIMULATORS.values():
+        assert (row.key_variable, row.base_url_variable, row.needs_key) == ("", "", False)
+        assert ".invalid" in row.base_url
+        assert not row.models
+
+
+def test_the_simulator_speaks_whatever_its_client_does_or_each_dialect_under_a_name_of_its_own() -> None:
+    assert (SIMULATORS["sim"], SIMULATOR.dialect) == (SIMULATOR, "")
+    assert {row.dialect for row in SIMULATORS.values()} == {"", *REPAIRS}
+    assert not SIMULATORS.keys() & set(NAMES)
+    assert all(row.profile.repairs == frozenset[str]().union(*REPAIRS.values()) for row in SIMULATORS.values())
 
 
 @each

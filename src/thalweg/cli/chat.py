@@ -23,7 +23,7 @@ from thalweg.cli.visible import readable
 from thalweg.cli.words import explain, say
 from thalweg.config import load_client
 from thalweg.ledger.entry import LedgerError
-from thalweg.profiles.providers import PROVIDERS, SIMULATOR
+from thalweg.profiles.providers import PROVIDERS, SIMULATOR, SIMULATORS
 
 WRONG_USAGE = 2
 _WITHOUT_ANY = "sim/text"
@@ -173,7 +173,7 @@ def _names_model(word: str, talk: Talk) -> bool:
         return word.startswith(tuple(chain.from_iterable(families))) and any(char.isdigit() for char in word)
     if not (vendor and name):
         return False
-    known = vendor in {row.name for row in (*PROVIDERS, SIMULATOR)}
+    known = vendor in {row.name for row in PROVIDERS} | SIMULATORS.keys()
     return known or vendor in {listed.id.partition("/")[0] for listed in talk.models()}
 
 

@@ -38,13 +38,22 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """How its chunks say that they report no usage: by `"usage":null`, or by nothing."""
     refused_fields: frozenset[str] = frozenset()
     """Top-level request fields that it refuses and that are dropped on the way."""
+    optional_fields: frozenset[str] = frozenset({"top_k"})
+    """Fields beyond what every provider takes, that may be written for a client of another dialect."""
+    call_signatures: bool = False
+    """Whether signatures of calls go back to it, in `extra_content`, as Google's own Chat endpoint wants it."""
     stream_only: bool = False
     """Whether it refuses requests that do not stream, so that a whole answer must be folded."""
     max_tokens_field: str = "max_completion_tokens"
     """What it calls the cap, when a request is written from another dialect."""
     thinking: Thinking = Thinking()
     reasoning_field: str = "reasoning_content"
-    """What it calls the text of its thoughts, in answers and in the history that it is sent."""
+    """What it calls the text of its thoughts, in answers and in the history that it is sent; empty where it takes none
+    back."""
+    media_urls: frozenset[str] = frozenset({"image"})
+    """Kinds of files that it fetches itself from an address; those of others must come as bytes."""
+    media_url_prefixes: tuple[str, ...] = ()
+    """Beginnings of addresses that it reads whatever is there, in small letters."""
 
 
 class ModelRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,12 +79,18 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     title: str
     dialect: str
+    """What it speaks. Empty: whatever its client speaks, as the simulator does."""
+    sibling_of: str = ""
+    """The provider whose other dialect this row is: the same origin and key. A client of this dialect that names the
+    provider is served here."""
     base_url: str
     base_url_variable: str
     key_variables: tuple[str, ...]
     """Variables that may hold its key; the first that is set does."""
     base_url_of_key: dict[str, str] = {}
     """Addresses that belong to one of the variables, where its keys are valid nowhere else."""
+    key_header: str = "authorization"
+    """The header that carries its key; `authorization` says `Bearer` before it."""
     needs_key: bool = True
     """Whether nothing can be asked of it without a key."""
     local: Local | None = None
@@ -84,6 +99,7 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     model_rows: tuple[ModelRow, ...] = ()
     """Models that differ from the profile; the first row that fits holds."""
     models_path: str = "/models"
+    """Where its list of models is, below its address; with a query where the list comes in pages."""
     models: tuple[str, ...] = ()
     """Some names of models, as they were known when this was written; what it really has, it alone knows."""
     model_prefixes: tuple[str, ...] = ()

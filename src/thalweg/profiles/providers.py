@@ -30,6 +30,17 @@ CHAT_REPAIRS = frozenset(
 )
 """Every mend of Chat streams that is known to be needed by some SDK or by code that tutorials teach."""
 
+RESPONSES_REPAIRS = frozenset({"comments", "framing", "done", "type", "null-effort", "identity", "output"})
+"""The same of Responses streams."""
+
+ANTHROPIC_REPAIRS = frozenset(
+    {"event", "done", "message-start", "block-start", "index", "usage", "unclosed", "message-stop"}
+)
+"""The same of Anthropic streams."""
+
+GEMINI_REPAIRS = frozenset({"framing", "numeric-enums", "separators"})
+"""The same of Gemini streams."""
+
 COMPATIBLE = Profile(repairs=CHAT_REPAIRS)
 """Any address that says it is OpenAI-compatible: nothing is taken for granted."""
 
@@ -49,9 +60,54 @@ _OPENAI = Provider(
     base_url_variable="OPENAI_BASE_URL",
     key_variables=("OPENAI_API_KEY",),
     # It answers fields that it does not know with 400, other providers' switches for thinking among them.
-    profile=replace(COMPATIBLE, refused_fields=_SWITCHES),
+    profile=replace(
+        COMPATIBLE,
+        refused_fields=_SWITCHES,
+        optional_fields=frozenset({"service_tier"}),
+        reasoning_field="",
+    ),
     models=("gpt-5.4-mini", "gpt-5", "gpt-4o-mini"),
     model_prefixes=("gpt-", "o1", "o3", "o4", "chatgpt-"),
+)
+
+_OPENAI_RESPONSES = Provider(
+    name="openai-responses",
+    title="OpenAI, Responses",
+    dialect="openai-responses",
+    sibling_of="openai",
+    base_url=_OPENAI.base_url,
+    base_url_variable=_OPENAI.base_url_variable,
+    key_variables=_OPENAI.key_variables,
+    profile=Profile(repairs=RESPONSES_REPAIRS),
+)
+
+_ANTHROPIC = Provider(
+    name="anthropic",
+    title="Anthropic",
+    dialect="anthropic",
+    base_url="https://api.anthropic.com",
+    base_url_variable="ANTHROPIC_BASE_URL",
+    key_variables=("ANTHROPIC_API_KEY",),
+    key_header="x-api-key",
+    profile=Profile(repairs=ANTHROPIC_REPAIRS),
+    models_path="/v1/models?limit=1000",
+    models=("claude-sonnet-4-6", "claude-haiku-4-5", "claude-opus-4-6"),
+    model_prefixes=("claude-",),
+)
+
+_GOOGLE = Provider(
+    name="google",
+    title="Google Gemini",
+    dialect="gemini",
+    base_url="https://generativelanguage.googleapis.com/v1beta",
+    base_url_variable="GEMINI_BASE_URL",
+    key_variables=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    key_header="x-goog-api-key",
+    # Files are taken as bytes; of addresses only its own.
+    profile=Profile(repairs=GEMINI_REPAIRS),
+    models_path="/models?pageSize=1000",
+    models=("gemini-3.1-flash", "gemini-3-pro", "gemini-2.5-flash"),
+    model_prefixes=("gemini-", "gemma-"),
 )
 
 _ARK = Provider(
@@ -70,6 +126,17 @@ _ARK = Provider(
     ),
     models=("doubao-seed-1-8-251215", "doubao-seed-1-6-251015", "doubao-1-5-pro-32k-250115"),
     model_prefixes=("doubao-", "ep-"),
+)
+
+_ARK_RESPONSES = Provider(
+    name="ark-responses",
+    title="Volcengine Ark, Responses",
+    dialect="openai-responses",
+    sibling_of="ark",
+    base_url=_ARK.base_url,
+    base_url_variable=_ARK.base_url_variable,
+    key_variables=_ARK.key_variables,
+    profile=Profile(repairs=RESPONSES_REPAIRS),
 )
 
 _LING = Provider(
@@ -121,6 +188,17 @@ _DASHSCOPE = Provider(
     ),
     models=("qwen-plus", "qwen3-max", "qwen3-vl-plus", "antdigital/Ling-3.1-flash"),
     model_prefixes=("qwen", "qwq", "qvq"),
+)
+
+_DASHSCOPE_NATIVE = Provider(
+    name="dashscope-native",
+    title="Alibaba Model Studio, DashScope",
+    dialect="dashscope-native",
+    sibling_of="dashscope",
+    base_url="https://dashscope.aliyuncs.com/api/v1",
+    base_url_variable="DASHSCOPE_HTTP_BASE_URL",
+    key_variables=_DASHSCOPE.key_variables,
+    profile=Profile(thinking=_DASHSCOPE_PROFILE.thinking),
 )
 
 _DEEPSEEK_PROFILE = replace(
@@ -277,9 +355,14 @@ _LMSTUDIO = Provider(
 
 PROVIDERS: tuple[Provider, ...] = (
     _OPENAI,
+    _OPENAI_RESPONSES,
+    _ANTHROPIC,
+    _GOOGLE,
     _ARK,
+    _ARK_RESPONSES,
     _LING,
     _DASHSCOPE,
+    _DASHSCOPE_NATIVE,
     _DEEPSEEK,
     _MOONSHOT,
     _ZHIPU,
@@ -291,18 +374,39 @@ PROVIDERS: tuple[Provider, ...] = (
     _LMSTUDIO,
 )
 
-SIMULATOR = Provider(
-    name="sim",
-    title="Simulator",
-    dialect="openai-chat",
-    base_url="http://simulator.invalid/v1",
-    base_url_variable="",
-    key_variables=(),
-    needs_key=False,
-    profile=COMPATIBLE,
-    model_rows=(ModelRow(prefixes=("stream-only",), profile=replace(COMPATIBLE, stream_only=True)),),
-)
-"""The built-in provider. Its address is never dialled."""
+
+_SIMULATED = replace(COMPATIBLE, repairs=CHAT_REPAIRS | RESPONSES_REPAIRS | ANTHROPIC_REPAIRS | GEMINI_REPAIRS)
+
+
+def _simulator(name: str, dialect: str, path: str) -> Provider:
+    return Provider(
+        name=name,
+        title="Simulator",
+        dialect=dialect,
+        base_url=f"http://simulator.invalid{path}",
+        base_url_variable="",
+        key_variables=(),
+        needs_key=False,
+        profile=_SIMULATED,
+        model_rows=(ModelRow(prefixes=("stream-only",), profile=replace(_SIMULATED, stream_only=True)),),
+    )
+
+
+SIMULATOR = _simulator("sim", "", "/v1")
+"""The built-in provider, in the client's own dialect. Its address is never dialled."""
+
+SIMULATORS: dict[str, Provider] = {
+    row.name: row
+    for row in (
+        SIMULATOR,
+        _simulator("sim-chat", "openai-chat", "/v1"),
+        _simulator("sim-responses", "openai-responses", "/v1"),
+        _simulator("sim-anthropic", "anthropic", ""),
+        _simulator("sim-gemini", "gemini", "/v1beta"),
+        _simulator("sim-dashscope", "dashscope-native", "/api/v1"),
+    )
+}
+"""The same with a dialect of its own, to try translation without a key."""
 
 
 def compatible(name: str, *, base_url: str, base_url_variable: str, key_variable: str) -> Provider:
