@@ -13,20 +13,29 @@ from tests.server.gateway import CHAT, KEY, Running, Upstream, answer, ask, chat
 from thalweg.canon.errors import NotFound
 from thalweg.config import Settings
 from thalweg.dialects.openai_chat.request import ChatRequest
-from thalweg.profiles.providers import MODELS_DATE, PROVIDERS
+from thalweg.dialects.registry import DIALECTS
+from thalweg.profiles.providers import MODELS_DATE, PROVIDERS, SIMULATORS
 from thalweg.server.engines import Engines, Found
-from thalweg.server.models import Directory, offers
+from thalweg.server.models import Directory, Target, offers
 
 COMPATIBLE_MODE = "/compatible-mode/v1/chat/completions"
 RELAY = {"THALWEG_PROVIDER_RELAY_BASE_URL": "http://relay:1/v1"}
 BOTH = {"OPENAI_API_KEY": "sk-openai-1", "ARK_API_KEY": "ark-key-1"}
 
 
-def resolve(name: str, *, path: str = CHAT, found: Found | None = None, **env: str) -> tuple[str | None, str]:
+def target_of(
+    name: str, *, path: str = CHAT, dialect: str = "openai-chat", found: Found | None = None, **env: str
+) -> Target:
     settings = settings_of(**env)
     engines = Engines(settings)
     engines.found = found or {}
-    target = Directory(settings, engines).resolve(ChatRequest(chat(name)), path)
+    target = Directory(settings, engines).resolve(ChatRequest(chat(name)), path, dialect)
+    assert target.provider is None or target.row is target.provider.row
+    return target
+
+
+def resolve(name: str, **how: Any) -> tuple[str | None, str]:
+    target = target_of(name, **how)
     return (target.provider.row.name if target.provider else None, target.upstream_model)
 
 
@@ -41,6 +50,10 @@ def test_every_provider_is_called_by_its_name(row: Any) -> None:
 FAMILIES = {
     "gpt-5.4-mini": "openai",
     "o3": "openai",
+    "claude-sonnet-4-6": "anthropic",
+    "Claude-Haiku-4-5-20251001": "anthropic",
+    "gemini-2.5-flash": "google",
+    "gemma-3-27b-it": "google",
     "doubao-seed-1-8-251215": "ark",
     "ep-20250101-x": "ark",
     "Ling-2.6-flash": "ling",
@@ -61,6 +74,34 @@ def test_a_bare_name_of_a_family_is_its_provider_s(name: str, provider: str) -> 
     row = next(row for row in PROVIDERS if row.name == provider)
     with pytest.raises(NotFound, match=row.key_variable):
         resolve(name)
+
+
+SECOND = [row for row in PROVIDERS if row.sibling_of]
+
+
+@pytest.mark.parametrize("row", SECOND, ids=lambda row: row.name)
+def test_a_client_of_a_provider_s_second_dialect_is_served_in_it(row: Any) -> None:
+    env = {row.key_variable: "key-1"}
+    for name in (f"{row.sibling_of}/m", f"{row.name}/m"):
+        assert resolve(name, dialect=row.dialect, **env) == (row.name, "m")
+    # Others are translated to the first, unless they name the second.
+    for dialect in ("openai-chat", "anthropic", "gemini"):
+        assert resolve(f"{row.sibling_of}/m", dialect=dialect, **env) == (row.sibling_of, "m")
+        assert resolve(f"{row.name}/m", dialect=dialect, **env) == (row.name, "m")
+
+
+def test_a_bare_name_leads_to_the_second_dialect_too() -> None:
+    assert resolve("gpt-5", dialect="openai-responses", OPENAI_API_KEY="k") == ("openai-responses", "gpt-5")
+    assert resolve("x", path="/api/v3/responses", dialect="openai-responses", ARK_API_KEY="k") == ("ark-responses", "x")
+    assert resolve("anything", dialect="openai-responses", ARK_API_KEY="k") == ("ark-responses", "anything")
+
+
+@pytest.mark.parametrize("vendor", SIMULATORS)
+def test_the_simulator_is_called_in_each_of_its_dialects(vendor: str) -> None:
+    target = target_of(f"{vendor}/text")
+    assert (target.provider, target.upstream_model, target.row) == (None, "text", SIMULATORS[vendor])
+    with pytest.raises(NotFound, match="no model"):
+        target_of(f"{vendor}/")
 
 
 FOUND: Found = {"ollama": ("gpt-oss:20b", "phi4", "both"), "lmstudio": ("both",)}
@@ -100,6 +141,13 @@ def test_a_name_leads_to_a_provider(
         ("OpenAI/gpt-5.4-mini", BOTH, "Is it openai/gpt-5.4-mini?"),
         ("deepsek/a/b", {}, "Is it deepseek/a/b?"),
         ("Sim/text", {}, "Is it sim/text?"),
+        ("sim-anthropc/text", {}, "Is it sim-anthropic/text?"),
+        ("antropic/claude-haiku-4-5", {}, "Is it anthropic/claude-haiku-4-5?"),
+        ("gemini/gemini-2.5-flash", {}, "Is it google/gemini-2.5-flash?"),
+        ("claude-haiku-4-5", {}, "needs ANTHROPIC_API_KEY"),
+        ("google/gemini-2.5-flash", {}, "needs GEMINI_API_KEY or GOOGLE_API_KEY"),
+        ("openai-responses/gpt-5", {}, "needs OPENAI_API_KEY"),
+        ("openai-responses/", BOTH, "no model"),
         ("realy/x", RELAY, "Is it relay/x?"),
         ("zhipu/glm-4.7", {}, "needs ZHIPUAI_API_KEY or ZAI_API_KEY"),
         ("relay/", RELAY, "no model"),
@@ -127,7 +175,7 @@ def test_every_provider_is_told_of_and_those_that_are_ready_come_first() -> None
     settings = settings_of(DEEPSEEK_API_KEY="secret-of-deepseek", ZAI_API_KEY="secret-of-zai", **RELAY)
     told = offers(settings, {"vllm": ("m",)})
     assert [offer.name for offer in told[:4]] == ["deepseek", "zhipu", "vllm", "relay"]
-    assert {offer.name for offer in told} == {*(row.name for row in PROVIDERS), "relay"}
+    assert {offer.name for offer in told} == {*(row.name for row in PROVIDERS if not row.sibling_of), "relay"}
     assert [offer.ready for offer in told] == [True] * 4 + [False] * (len(told) - 4)
     by_name = {offer.name: offer for offer in told}
     assert (by_name["vllm"].configured, by_name["vllm"].found, by_name["vllm"].models) == (False, True, ("vllm/m",))
@@ -182,8 +230,10 @@ def with_key(row: Any, url: str) -> tuple[Settings, str]:
 
 def refusing(asked: bytes) -> bytes:
     """Answer with the status that the model's name says, and repeat the key."""
-    model = json.loads(asked.partition(b"\r\n\r\n")[2])["model"]
-    key = re.search(rb"(?i)authorization: Bearer (\S+)", asked)
+    head, _, body = asked.partition(b"\r\n\r\n")
+    in_path = re.search(rb"/models/(\d+):", head)
+    model = in_path[1] if in_path else json.loads(body)["model"]
+    key = re.search(rb"(?i)(?:authorization: Bearer|x-api-key:|x-goog-api-key:) (\S+)", asked)
     told = {"message": f"{key[1].decode() if key else 'no key'} is not good", "code": "invalid_api_key"}
     return answer(int(model), json.dumps({"error": told}).encode())
 
@@ -193,13 +243,16 @@ def refused() -> Iterator[tuple[Running, Running]]:
     """A gateway with the keys of all providers, and one with nobody's; every provider refuses what it is sent."""
     with Upstream(refusing) as upstream:
         places = {row.base_url_variable: upstream.url for row in PROVIDERS}
-        keys = {row.key_variable: f"the-key-for-{row.name}" for row in PROVIDERS}
+        keys = {row.key_variable: f"the-key-for-{row.sibling_of or row.name}" for row in PROVIDERS}
         with running(settings_of(**places, **keys)) as keyed, running(settings_of(**places)) as keyless:
             yield keyed, keyless
 
 
+SPOKEN = [row for row in PROVIDERS if row.dialect in DIALECTS]
+
+
 @pytest.mark.parametrize(("status", "said"), [(401, "refused"), (402, "wants payment for"), (403, "forbids this to")])
-@pytest.mark.parametrize("row", PROVIDERS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", SPOKEN, ids=lambda row: row.name)
 def test_a_provider_that_refuses_the_key_is_named_with_its_variable(
     refused: tuple[Running, Running], row: Any, status: int, said: str
 ) -> None:

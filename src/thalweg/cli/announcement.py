@@ -113,10 +113,10 @@ class Announcement:
         yield say("serve.ledger"), short_path(settings.home / "ledger.db")
 
     def _configured(self) -> list[ProviderSettings]:
-        return [provider for provider in self._settings.providers.values() if provider.configured]
+        return [provider for provider in self._settings.main_providers if provider.configured]
 
     def _missing(self) -> list[str]:
-        providers = self._settings.providers.values()
+        providers = self._settings.main_providers
         return [each.row.key_variable for each in providers if each.row.needs_key and not each.ready]
 
 

@@ -48,6 +48,15 @@ class Doorkeeper:
         return self._identity
 
 
+def owner(scope: Scope) -> bytes:
+    """A digest of whatever credential is presented, checked or not: to tell one caller's turns from another's."""
+    try:
+        offered = _offered(scope)
+    except Unauthenticated:
+        offered = None
+    return hashlib.sha256(offered or b"").digest()
+
+
 def _offered(scope: Scope) -> bytes | None:
     found: set[bytes] = set()
     for name, value in scope["headers"]:

@@ -9,6 +9,8 @@ import msgspec
 from thalweg.canon.errors import NotFound
 from thalweg.config import ProviderSettings, Settings, nearest
 from thalweg.dialects.base import WireRequest
+from thalweg.profiles.base import Provider
+from thalweg.profiles.providers import SIMULATOR, SIMULATORS
 from thalweg.server.engines import Engines, Found
 from thalweg.simulator.catalogue import LISTED
 from thalweg.simulator.turn import last_turn
@@ -20,10 +22,11 @@ _MOUNT_PROVIDERS = {"/api/v3": "ark", "/openai/v1": "openai", "/compatible-mode/
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where a request goes. `provider` is `None` for the simulator."""
+    """Where a request goes. `provider` is `None` for the simulator, whose `row` says which dialect it is to speak."""
 
     provider: ProviderSettings | None
     upstream_model: str
+    row: Provider
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,22 +66,22 @@ class Directory:
         self._settings = settings
         self._engines = engines or Engines(settings)
 
-    def resolve(self, asked: WireRequest, path: str) -> Target:
-        """The target of a request. Raises `NotFound` with what to do."""
+    def resolve(self, asked: WireRequest, path: str, dialect: str) -> Target:
+        """The target of a request that came in a dialect, by its name. Raises `NotFound` with what to do."""
         name = asked.model
         vendor, slash, rest = name.partition("/")
-        if slash and vendor == "sim":
+        if slash and vendor in SIMULATORS:
             if not rest:
                 raise _no_model(name)
-            return Target(None, rest)
+            return Target(None, rest, SIMULATORS[vendor])
         if self._settings.simulate:
-            return Target(None, _stand_in(asked))
+            return Target(None, _stand_in(asked), SIMULATOR)
         if slash and vendor in self._settings.providers:
-            return self._at(self._settings.providers[vendor], rest, name)
+            return self._at(self._settings.providers[vendor], rest, name, dialect)
         found = self._by_mount(path) or (None if slash else self._by_name(name))
         if found is None:
             raise NotFound(self._unknown(name), param="model")
-        return self._at(found, name, name)
+        return self._at(found, name, name, dialect)
 
     def offers(self) -> list[Offer]:
         """Every provider, as of the last look for engines."""
@@ -90,7 +93,8 @@ class Directory:
         names = [Listed(f"sim/{model}", "thalweg", configured=True) for model in SIM_MODELS]
         return names + [Listed(model, each.name, each.configured) for each in ready for model in each.models]
 
-    def _at(self, provider: ProviderSettings, model: str, name: str) -> Target:
+    def _at(self, provider: ProviderSettings, model: str, name: str, dialect: str) -> Target:
+        provider = self._sibling(provider, dialect)
         row = provider.row
         if provider.is_self:
             message = f"{name!r}: {row.title}'s usual address is this gateway's own. Set {row.base_url_variable}."
@@ -101,7 +105,14 @@ class Directory:
             raise NotFound(message, param="model")
         if not model:
             raise _no_model(name)
-        return Target(provider, model)
+        return Target(provider, model, row)
+
+    def _sibling(self, provider: ProviderSettings, dialect: str) -> ProviderSettings:
+        """The provider where it speaks the client's dialect, if it does beside its first one."""
+        if provider.row.dialect == dialect:
+            return provider
+        siblings = (each for each in self._settings.providers.values() if each.row.sibling_of == provider.row.name)
+        return next((each for each in siblings if each.row.dialect == dialect), provider)
 
     def _by_mount(self, path: str) -> ProviderSettings | None:
         for mount, provider in _MOUNT_PROVIDERS.items():
@@ -134,14 +145,19 @@ class Directory:
 
     def _only_one(self) -> ProviderSettings | None:
         providers = self._settings.providers
-        configured = [provider for provider in providers.values() if provider.configured]
+        configured = [each for each in self._settings.main_providers if each.configured]
         there = configured or [providers[engine] for engine in self._engines.found]
         return there[0] if len(there) == 1 else None
 
+    def _meant(self, vendor: str, model: str) -> str | None:
+        """The provider that was meant by a name that none has: a misspelt one, or the one whose family the model is."""
+        simulators = list(SIMULATORS) if vendor.startswith("sim") else [SIMULATOR.name]
+        family = self._family(model)
+        return nearest(vendor, [*self._settings.providers, *simulators]) or (family.row.name if family else None)
+
     def _unknown(self, name: str) -> str:
-        providers = self._settings.providers
         vendor, slash, rest = name.partition("/")
-        if slash and (near := nearest(vendor.lower(), [*providers, "sim"])):
+        if slash and (near := self._meant(vendor.lower(), rest)):
             return f"The model {name!r} is not known here. Is it {near}/{rest}? Names are provider/model."
         ready = [offer.name for offer in self.offers() if offer.ready]
         named = ", ".join([*ready, "sim"])
@@ -149,8 +165,11 @@ class Directory:
 
 
 def offers(settings: Settings, found: Found) -> list[Offer]:
-    """Every provider, those that are ready first, else in the order of their rows; the simulator is none of them."""
-    rows = [_offer(provider, found) for provider in settings.providers.values()]
+    """Every provider, those that are ready first, else in the order of their rows; the simulator is none of them.
+
+    One that speaks two dialects is told of once: whichever its client speaks, its name is the same.
+    """
+    rows = [_offer(provider, found) for provider in settings.main_providers]
     return sorted(rows, key=lambda offer: not offer.ready)
 
 
