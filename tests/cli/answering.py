@@ -9,17 +9,19 @@ from typing import Any, Self
 
 
 class Answering:
-    """Answers every GET in the same way. `asked` has the path and the key of each, as they came."""
+    """Answers every GET in the same way. `asked` has the path and the key of each, as they came; `fields` all fields."""
 
     def __init__(self, status: int, body: Any) -> None:
         """`body` is sent as it is when it is bytes, else as JSON."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.asked: list[tuple[str, str]] = []
-        asked = self.asked
+        self.fields: list[dict[str, str]] = []
+        asked, fields = self.asked, self.fields
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 asked.append((self.path, self.headers.get("authorization", "")))
+                fields.append({name.lower(): value for name, value in self.headers.items()})
                 self.send_response(status)
                 self.send_header("content-length", str(len(data)))
                 self.end_headers()

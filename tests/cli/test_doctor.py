@@ -78,8 +78,16 @@ def test_every_provider_is_told_with_its_variable(tmp_path: Path) -> None:
     assert "OPENAI_API_KEY is set" in said[0]
     assert "http://127.0.0.1:9/api/v3" in said[2]
     assert "ARK_BASE_URL" in said[2]
-    wanted = [row.key_variable for row in PROVIDERS if row.needs_key and row.key_variable not in KEYS]
-    assert found["providers"][3]["values"]["variables"].split(", ") == wanted
+    wanted = [row.key_variable for row in PROVIDERS if row.needs_key and not row.sibling_of]
+    assert found["providers"][3]["values"]["variables"].split(", ") == [name for name in wanted if name not in KEYS]
+
+
+def test_a_second_dialect_is_told_of_where_it_was_placed_itself(tmp_path: Path) -> None:
+    env = {"DASHSCOPE_API_KEY": "sk-dashscope-for-tests"}
+    assert codes(examined(tmp_path, **env), "providers") == ["provider", "providers_more"]
+    found = examined(tmp_path, **env, DASHSCOPE_HTTP_BASE_URL="http://127.0.0.1:9/api/v1")
+    assert codes(found, "providers") == ["provider", "provider_placed", "providers_more"]
+    assert "DASHSCOPE_HTTP_BASE_URL" in found["providers"][1]["message"]
 
 
 def test_a_running_server_is_found_ready_and_on_its_port(tmp_path: Path) -> None:
@@ -236,6 +244,15 @@ def test_a_provider_that_is_asked(
     assert (finding.status, finding.code) == expected
     assert finding.values["title"] == "Volcengine Ark"
     assert KEYS["ARK_API_KEY"] not in str(finding.values)
+
+
+def test_google_says_in_its_own_words_that_a_key_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = {"error": {"code": 400, "details": [{"reason": "API_KEY_INVALID"}]}}
+    with Answering(400, said) as provider:
+        monkeypatch.setenv("GEMINI_API_KEY", "a-key-for-tests")
+        monkeypatch.setenv("GEMINI_BASE_URL", f"{provider.url}/v1beta")
+        (finding,) = checks.pings(Machine(home=tmp_path, ping=True))
+    assert (finding.status, finding.code, finding.values["variable"]) == ("fail", "ping_refused", "GEMINI_API_KEY")
 
 
 def test_asking_is_announced_and_a_refusal_fails(tmp_path: Path) -> None:

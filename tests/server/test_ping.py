@@ -11,6 +11,7 @@ import pytest
 
 from tests.cli.answering import Answering
 from thalweg.config import Settings, load
+from thalweg.dialects.registry import DIALECTS
 from thalweg.server.app import make_connector
 from thalweg.server.ping import Pong, ping
 
@@ -26,7 +27,7 @@ def pongs(settings: Settings) -> list[Pong]:
     async def ask() -> list[Pong]:
         connector = make_connector(settings)
         try:
-            return await ping(connector, (each for each in settings.providers.values() if each.configured))
+            return await ping(connector, (each for each in settings.main_providers if each.configured))
         finally:
             await connector.close()
 
@@ -38,6 +39,7 @@ def pongs(settings: Settings) -> list[Pong]:
     [
         pytest.param(200, LIST, 2, id="a list"),
         pytest.param(200, {"data": []}, 0, id="an empty list"),
+        pytest.param(200, {"models": [{"name": "models/one"}]}, 1, id="a list in Google's words"),
         pytest.param(200, {"data": None}, None, id="no list"),
         pytest.param(200, b"<html>", None, id="no JSON"),
         pytest.param(200, b"[" * 100_000, None, id="far too deep"),
@@ -79,3 +81,44 @@ def test_providers_are_asked_at_once_and_each_with_its_own_key(tmp_path: Path) -
         assert found == {"ark": 200, "openai": 401}
         assert one.asked == [("/models", f"Bearer {KEY}")]
         assert other.asked == [("/models", "Bearer sk-openai-for-tests")]
+
+
+OWN_WORDS = {
+    "anthropic": ("/v1/models?limit=1000", {"x-api-key": "a-key-1"}, {"data": [{"id": "one"}], "has_more": False}),
+    "google": ("/v1beta/models?pageSize=1000", {"x-goog-api-key": "a-key-1"}, {"models": [{"name": "models/one"}]}),
+}
+
+
+@pytest.mark.parametrize("name", OWN_WORDS)
+def test_who_has_a_dialect_of_its_own_is_asked_in_it(tmp_path: Path, name: str) -> None:
+    path, key, body = OWN_WORDS[name]
+    with Answering(200, body) as provider:
+        settings = placed(tmp_path, name, provider.url + path.partition("/models")[0])
+        (pong,) = pongs(settings)
+        (asked,), (fields,) = provider.asked, provider.fields
+    row = settings.providers[name].row
+    assert (pong.models, asked) == (1, (path, ""))
+    assert key.items() <= fields.items()
+    if row.dialect in DIALECTS:
+        own = {header.decode(): value.decode() for header, value in DIALECTS[row.dialect].request_headers(stream=False)}
+        assert own.items() <= fields.items()
+
+
+def placed(home: Path, name: str, url: str) -> Settings:
+    row = load({}).providers[name].row
+    return load({"THALWEG_HOME": str(home), row.key_variable: "a-key-1", row.base_url_variable: url})
+
+
+def test_a_base_may_end_with_the_version_that_its_path_begins_with(tmp_path: Path) -> None:
+    with Answering(200, LIST) as provider:
+        pongs(placed(tmp_path, "anthropic", provider.url))
+        pongs(placed(tmp_path, "anthropic", f"{provider.url}/proxy/v1"))
+        assert [path for path, _ in provider.asked] == ["/v1/models?limit=1000", "/proxy/v1/models?limit=1000"]
+
+
+def test_google_refuses_a_key_with_the_status_of_any_fault(tmp_path: Path) -> None:
+    said = {"error": {"code": 400, "status": "INVALID_ARGUMENT", "details": [{"reason": "API_KEY_INVALID"}]}}
+    for body, refuses in ((said, True), ({"error": {"code": 400}}, False)):
+        with Answering(400, body) as provider:
+            (pong,) = pongs(placed(tmp_path, "google", provider.url))
+        assert (pong.status, pong.refuses_key) == (400, refuses)

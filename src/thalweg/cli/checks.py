@@ -81,8 +81,13 @@ class Machine:
 
     @property
     def providers(self) -> list[ProviderSettings]:
-        """All of them; none where a setting is wrong."""
+        """All of them, second dialects too; none where a setting is wrong."""
         return list(self.settings.providers.values()) if self.settings else []
+
+    @property
+    def set_up(self) -> list[ProviderSettings]:
+        """Those that somebody has set up, each once."""
+        return [each for each in self.settings.main_providers if each.configured] if self.settings else []
 
     @cached_property
     def server(self) -> RunningServer | None:
@@ -103,7 +108,7 @@ class Machine:
         assert self.settings is not None
         connector = make_connector(self.settings)
         try:
-            return await ping(connector, (each for each in self.providers if each.configured))
+            return await ping(connector, self.set_up)
         finally:
             await connector.close()
 
@@ -272,13 +277,18 @@ def _why_taken(host: str, number: int) -> int | None:
 
 def providers(machine: Machine) -> Iterator[Finding]:
     """Which providers are set up, by which variable, and which could be."""
+    set_up, told = machine.set_up, set[str]()
     for each in machine.providers:
-        if each.configured:
-            name = each.key_name if each.credential else each.row.base_url_variable
+        variable = each.row.base_url_variable
+        if each in set_up:
+            name = each.key_name if each.credential else variable
             yield Finding("ok", "provider", {"title": each.row.title, "name": each.row.name, "variable": name})
-        if each.placed:
+        if each.placed and variable not in told:
+            told.add(variable)
             yield Finding("note", "provider_placed", _place(each))
-    missing = [each.row.key_variable for each in machine.providers if each.row.needs_key and not each.ready]
+    missing = dict.fromkeys(
+        each.row.key_variable for each in machine.providers if each.row.needs_key and not each.ready
+    )
     if missing:
         yield Finding("note", "providers_more", {"variables": ", ".join(missing)})
 
@@ -380,6 +390,8 @@ def _judge(pong: Pong, provider: ProviderSettings) -> Finding:
     }
     if pong.status is None:
         return Finding("fail", "ping_unreachable", values)
+    if pong.refuses_key:
+        return Finding("fail", "ping_refused", values)
     if pong.status == 200:
         return Finding("ok", "ping", values) if pong.models is not None else Finding("warn", "ping_odd", values)
     status, code = _OF_STATUS.get(pong.status, ("warn", "ping_status"))

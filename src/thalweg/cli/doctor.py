@@ -38,7 +38,7 @@ def doctor(
 ) -> int:
     """Check this installation: `doctor.help` among the words says how."""
     machine = Machine(home=home, ping=ping)
-    if ping and (asked := [each.row.title for each in machine.providers if each.configured]):
+    if ping and (asked := [each.row.title for each in machine.set_up]):
         Paper(stderr=True).print(say("doctor.asking", providers=", ".join(asked)), style="dim")
     found: list[tuple[Check, Finding]] = []
     paper = Paper()

@@ -13,7 +13,8 @@ import msgspec
 
 from thalweg.canon.errors import GatewayError
 from thalweg.config import ProviderSettings
-from thalweg.server.wire import HOP
+from thalweg.dialects.registry import DIALECTS
+from thalweg.server.wire import HOP, Headers
 from thalweg.upstream.base import Connector, ResponseHead, UpstreamRequest
 
 PING_S = 10.0
@@ -21,6 +22,7 @@ PING_S = 10.0
 CONNECT_S = 5.0
 _MOST_BYTES = 8 * 1024 * 1024
 """OpenRouter's list is of some hundred models, at a kilobyte or two each."""
+_NO_KEY = b"API_KEY_INVALID"
 _HEADERS = ((b"accept", b"application/json"), (b"user-agent", b"thalweg"), (HOP, b"1"))
 
 
@@ -35,6 +37,8 @@ class Pong(msgspec.Struct, frozen=True, kw_only=True):
     models: int | None
     """How many models it lists; `None` when what it answered is no list."""
     took_ms: float
+    refuses_key: bool = False
+    """Whether it says so in other words than a status of its own: Google answers a wrong key with 400."""
 
 
 async def ping(connector: Connector, providers: Iterable[ProviderSettings]) -> list[Pong]:
@@ -48,8 +52,8 @@ async def _ping(connector: Connector, provider: ProviderSettings) -> Pong:
         UpstreamRequest(
             origin=provider.origin,
             method=b"GET",
-            target=provider.base_path + provider.row.models_path.encode(),
-            headers=_HEADERS,
+            target=_target(provider),
+            headers=_HEADERS + _own_headers(provider),
             body=b"",
             credential=provider.credential,
             connect_timeout_s=CONNECT_S,
@@ -74,7 +78,20 @@ async def _ping(connector: Connector, provider: ProviderSettings) -> Pong:
         error=None if ear.status else error,
         models=ear.count(),
         took_ms=(time.monotonic() - begun) * 1000,
+        refuses_key=ear.status == 400 and ear.heard(_NO_KEY),
     )
+
+
+def _target(provider: ProviderSettings) -> bytes:
+    path = provider.row.models_path.encode()
+    # The bases of some are written without their `/v1`, and often with it.
+    return (provider.base_path.removesuffix(b"/v1") if path.startswith(b"/v1/") else provider.base_path) + path
+
+
+def _own_headers(provider: ProviderSettings) -> Headers:
+    """What a provider wants of every request, but for the key."""
+    dialect = DIALECTS.get(provider.row.dialect)
+    return tuple(dialect.request_headers(stream=False)) if dialect else ()
 
 
 class _Ear:
@@ -105,19 +122,25 @@ class _Ear:
         if not self.done.done():
             self.done.set_exception(error)
 
+    def heard(self, words: bytes) -> bool:
+        """Whether this is in the answer."""
+        return words in self._body
+
     def count(self) -> int | None:
         """How many models are in the list, where the answer is one."""
         try:
             listed = _decode_list(self._body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
-        return len(listed.data)
+        models = listed.models if listed.data is None else listed.data
+        return None if models is None else len(models)
 
 
 class _List(msgspec.Struct, frozen=True):
-    """A list of models, in the shape that all OpenAI-compatible providers have."""
+    """A list of models: `data` in the words of OpenAI and Anthropic and of all that are like them, `models` in Google's."""
 
-    data: list[msgspec.Raw]
+    data: list[msgspec.Raw] | None = None
+    models: list[msgspec.Raw] | None = None
 
 
 _decode_list = msgspec.json.Decoder(_List).decode
