@@ -139,6 +139,20 @@ def test_ids_of_calls_are_put_into_a_form_that_fits_everywhere() -> None:
     assert "." not in call.id
 
 
+@pytest.mark.parametrize("target", WRITTEN)
+def test_of_several_choices_the_first_is_kept_where_there_is_but_one(target: str) -> None:
+    chunks = [
+        {"id": "c", "choices": [{"index": at, "delta": {"content": text}, "finish_reason": finish}]}
+        for at, text, finish in ((1, "x", None), (0, "a", None), (1, "y", "stop"), (0, "b", "stop"))
+    ]
+    body = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks)
+    written, error = transcode(body, "openai-chat", target)
+    assert error is None
+    texts = [choice.parts[0] for choice in decode(written, target).choices]
+    one = target in ("anthropic", "openai-responses")
+    assert texts == [Text(text="ab")] if one else [Text(text="ab"), Text(text="xy")]
+
+
 def test_log_probabilities_survive_a_whole_answer() -> None:
     tree = json.loads(whole("openai-chat"))
     tree["choices"][0]["logprobs"] = {"content": [{"token": "a", "logprob": -1.0}]}

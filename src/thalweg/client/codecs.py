@@ -5,12 +5,13 @@ A body is a stream of server-sent events, one JSON text, or Gemini's array of an
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
 from thalweg.canon.errors import GatewayError, UpstreamError
-from thalweg.canon.events import Event, ResponseFailed, ResponseStarted
+from thalweg.canon.events import Event, PartDelta, PartEnded, PartStarted, ResponseFailed, ResponseStarted
 from thalweg.canon.fold import Fold, fold, unfold
 from thalweg.canon.request import ReasoningAsk, Request
 from thalweg.canon.response import Response
@@ -24,6 +25,8 @@ from thalweg.relay.adapter import Adapter
 _BOM = b"\xef\xbb\xbf"
 _ARRAYS = "gemini"
 """The dialect that has streams without events."""
+_ONE_CHOICE = frozenset({"openai-responses", "anthropic"})
+"""Dialects whose answers have no choices."""
 
 
 class Framing(Protocol):
@@ -138,6 +141,7 @@ class Transcoder:
         # Ids of calls get the form that a client of the gateway would read: one that fits everywhere.
         self._adapter = Adapter(UpstreamBody(body=b""))
         self._stream = stream
+        self._first = _FirstChoice() if self._target.name in _ONE_CHOICE else None
         self._fold = Fold()
         self._encoder: StreamEncoder | None = None
         self.error: GatewayError | None = None
@@ -159,7 +163,8 @@ class Transcoder:
 
     def _written(self, found: list[Event]) -> bytes:
         out: list[bytes] = []
-        for event in self._adapter.adapt(found):
+        events = self._adapter.adapt(found)
+        for event in events if self._first is None else self._first.of(events):
             if isinstance(event, ResponseFailed):
                 self.error = _without_words(event.error)
             self._fold.feed([event])
@@ -199,6 +204,25 @@ class Transcoder:
     def _asked(self, model: str) -> Request:
         """What a client would have asked: for everything that there is to be shown."""
         return Request(model=model, messages=(), stream=self.streams, reasoning=ReasoningAsk(mode="auto", show="auto"))
+
+
+class _FirstChoice:
+    """Leaves of an answer's events those of its first choice, and numbers their parts anew."""
+
+    def __init__(self) -> None:
+        self._index: dict[int, int] = {}
+
+    def of(self, events: Iterable[Event]) -> Iterator[Event]:
+        """The events that stay."""
+        for event in events:
+            if getattr(event, "choice", 0) != 0:
+                continue
+            if isinstance(event, PartStarted):
+                self._index[event.index] = len(self._index)
+            if isinstance(event, PartStarted | PartDelta | PartEnded):
+                yield replace(event, index=self._index[event.index])
+            else:
+                yield event
 
 
 def _without_words(error: GatewayError) -> GatewayError:
