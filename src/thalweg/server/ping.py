@@ -137,7 +137,7 @@ class _Ear:
 
 
 class _List(msgspec.Struct, frozen=True):
-    """A list of models: `data` in the words of OpenAI and Anthropic and of all that are like them, `models` in Google's."""
+    """A list of models: `data` as OpenAI, Anthropic and their like say it, `models` as Google does."""
 
     data: list[msgspec.Raw] | None = None
     models: list[msgspec.Raw] | None = None
