@@ -24,6 +24,8 @@ _UNSAFE = re.compile(
 )
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+# All names that end the public ones are of letters, those of other alphabets in their DNS form.
+_TOP = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]+")
 _MOST_HOST_CHARS = 253
 # RFC 8375 and IANA's special-use names, read 2026-11, and `internal`, which ICANN keeps for that: never public.
 _PRIVATE_NAMES = frozenset({"localhost", "local", "internal", "localdomain", "test", "invalid", "onion", "alt"})
@@ -95,7 +97,8 @@ def _host(text: str) -> str:
         raise ValueError("its address has no host that can be read")
     if _is_number(labels[-1]):
         return _four(host)
-    if len(labels) == 1 or labels[-1] in _PRIVATE_NAMES or host.endswith(_PRIVATE_ENDS):
+    top = labels[-1]
+    if len(labels) == 1 or not _TOP.fullmatch(top) or top in _PRIVATE_NAMES or host.endswith(_PRIVATE_ENDS):
         raise ValueError(_NOT_PUBLIC)
     return host
 
