@@ -8,7 +8,7 @@ usage together on a chunk that has a text.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -35,10 +35,15 @@ from thalweg.dialects.gemini.tables import JSON, NAME, SSE, usage_to_wire, wire_
 
 KEEPALIVE = b"\r\n"
 """A blank line between events, and white space between the elements of an array."""
-CUT = (FinishReason.LENGTH, FinishReason.CONTEXT_OVERFLOW)
-"""Why an answer may end in the middle of a call."""
 PartWire = dict[str, Any]
 """A part as it stands on the wire."""
+_Placed = tuple[int, PartWire]
+"""A part, and the choice that it belongs to."""
+Said = Literal["text", "thought"]
+"""As what a delta of text is said."""
+_TEXT = b'{"candidates":[{"content":{"parts":[{"text":'
+CUT = (FinishReason.LENGTH, FinishReason.CONTEXT_OVERFLOW)
+"""Why an answer may end in the middle of a call."""
 _CALL_KINDS: dict[str, Any] = dict.fromkeys(("function", "legacy"), "function") | {
     "custom": "custom",
     "server": "server",
@@ -110,6 +115,7 @@ class GeminiStreamEncoder:
         self._framer = Framer(array=asked.framing == "json-array")
         self.content_type = self._framer.content_type
         self._tail = _tail(response_id, model)
+        self._tails: dict[tuple[Said, int], bytes] = {}
         self._usage: UsageReported | None = None
 
     def encode(self, events: Iterable[Event]) -> list[bytes]:
@@ -127,13 +133,25 @@ class GeminiStreamEncoder:
         return KEEPALIVE
 
     def _on_delta(self, event: PartDelta) -> list[bytes]:
-        found = self._writer.delta(event)
-        return [self._parts(event.choice, found)] if found is not None else []
+        said = self._writer.said(event)
+        if said is None:
+            return []
+        if said == "text" and event.logprobs and (logprobs := logprobs_to_wire(event.logprobs)):
+            return [self._parts(event.choice, {"text": event.text}, logprobs)]
+        tail = self._tails.get((said, event.choice)) or self._new_tail(said, event.choice)
+        return [self._framer.frame(escape_separators(_TEXT + _encode(event.text) + tail))]
 
-    def _parts(self, choice: int, found: _Written) -> bytes:
-        candidate = b'{"content":{"parts":[' + _encode(found.part) + b'],"role":"model"},"index":%d' % choice
-        if found.logprobs is not None:
-            candidate += b',"logprobsResult":' + _encode(found.logprobs)
+    def _new_tail(self, said: Said, choice: int) -> bytes:
+        """What stands behind a text; the same for all deltas of its kind."""
+        mark = b',"thought":true' if said == "thought" else b""
+        tail = mark + b'}],"role":"model"},"index":%d}]' % choice + self._tail
+        self._tails[said, choice] = tail
+        return tail
+
+    def _parts(self, choice: int, part: PartWire, logprobs: Any = None) -> bytes:
+        candidate = b'{"content":{"parts":[' + _encode(part) + b'],"role":"model"},"index":%d' % choice
+        if logprobs is not None:
+            candidate += b',"logprobsResult":' + _encode(logprobs)
         return self._chunk(candidate + b"}")
 
     def _chunk(self, candidates: bytes, more: bytes = b"") -> bytes:
@@ -161,16 +179,6 @@ def _tail(response_id: str, model: str) -> bytes:
     return b',"modelVersion":' + _encode(model) + b',"responseId":' + _encode(response_id) + b"}"
 
 
-class _Written:
-    """A part as it stands on the wire, and what is said beside it."""
-
-    __slots__ = ("logprobs", "part")
-
-    def __init__(self, part: PartWire, logprobs: Any = None) -> None:
-        self.part = part
-        self.logprobs = logprobs
-
-
 class _PartWriter:
     """Turns events into parts, and keeps what is to be said at the end."""
 
@@ -179,23 +187,21 @@ class _PartWriter:
         self._open: dict[int, _PartState] = {}
         self._choices: dict[int, _ChoiceState] = {}
 
-    def take(self, event: Event) -> list[tuple[int, _Written]]:
-        """The parts of any event but a delta, each with its choice."""
+    def take(self, event: Event) -> list[_Placed]:
+        """The parts of any event but a delta."""
         step = _WRITERS.get(type(event))
         return step(self, event) if step is not None else []
 
-    def delta(self, event: PartDelta) -> _Written | None:
-        """The part that says a delta; `None` for one that is held or not shown."""
+    def said(self, event: PartDelta) -> Said | None:
+        """As what a delta is said; `None` for one that is held, or not shown."""
         state = self._open[event.index]
         kind = state.started.kind
         if kind in ("text", "refusal"):
-            if not event.text:
-                return None
-            if not event.text.isascii():
+            if state.placed and not event.text.isascii():
                 state.placed = False
-            return _Written({"text": event.text}, logprobs_to_wire(event.logprobs))
+            return "text" if event.text else None
         if kind == "reasoning":
-            return _Written({"text": event.text, "thought": True}) if self._shows_thoughts and event.text else None
+            return "thought" if self._shows_thoughts and event.text else None
         state.pieces.append(event.text)
         return None
 
@@ -204,20 +210,20 @@ class _PartWriter:
         states = self._choices or {0: _ChoiceState()}
         return [_last(at, state) for at, state in states.items()]
 
-    def _on_started(self, event: PartStarted) -> list[tuple[int, _Written]]:
+    def _on_started(self, event: PartStarted) -> list[_Placed]:
         self._open[event.index] = _PartState(event)
         return self._release(event.choice)
 
-    def _release(self, choice: int) -> list[tuple[int, _Written]]:
+    def _release(self, choice: int) -> list[_Placed]:
         """Something comes after the call that is held, so it was not cut."""
         state = self._choices.setdefault(choice, _ChoiceState())
         held, state.held = state.held, None
-        return [(choice, _Written(held))] if held is not None else []
+        return [(choice, held)] if held is not None else []
 
-    def _on_ended(self, event: PartEnded) -> list[tuple[int, _Written]]:
+    def _on_ended(self, event: PartEnded) -> list[_Placed]:
         state = self._open.pop(event.index)
         part = _ENDS[state.started.kind](self, state, event)
-        return [(event.choice, _Written(part))] if part is not None else []
+        return [(event.choice, part)] if part is not None else []
 
     def _end_text(self, state: _PartState, event: PartEnded) -> PartWire | None:
         choice = self._choices[event.choice]
@@ -252,7 +258,7 @@ class _PartWriter:
     def _end_opaque(self, state: _PartState, event: PartEnded) -> PartWire | None:
         return opaque_part(state.started.name, event.raw)
 
-    def _on_finished(self, event: ChoiceFinished) -> list[tuple[int, _Written]]:
+    def _on_finished(self, event: ChoiceFinished) -> list[_Placed]:
         state = self._choices.setdefault(event.choice, _ChoiceState())
         state.finished = event
         if event.reason in CUT:
@@ -315,7 +321,7 @@ _STEPS: dict[type, Callable[[GeminiStreamEncoder, Any], list[bytes]]] = {
     ResponseFailed: GeminiStreamEncoder._on_failed,
 }
 
-_WRITERS: dict[type, Callable[[_PartWriter, Any], list[tuple[int, _Written]]]] = {
+_WRITERS: dict[type, Callable[[_PartWriter, Any], list[_Placed]]] = {
     PartStarted: _PartWriter._on_started,
     PartEnded: _PartWriter._on_ended,
     ChoiceFinished: _PartWriter._on_finished,

@@ -51,13 +51,25 @@ def only_payload(data: bytes) -> bytes | None:
         payload = data[6:-2]
     else:
         return None
-    return None if b"\n" in payload or b"\r" in payload else payload
+    # Whether a number is in bytes is found out at once; whether bytes are, only after they have failed as a number.
+    return None if 0x0A in payload or 0x0D in payload else payload
 
 
 class GeminiRelayer:
     """One stream's relayer. Gives out whole frames; after an error, nothing."""
 
-    __slots__ = ("_framer", "_gap", "_numbered", "_over", "_provider", "_repairs", "_short", "_usage", "content_type", "watch")
+    __slots__ = (
+        "_framer",
+        "_gap",
+        "_numbered",
+        "_over",
+        "_provider",
+        "_repairs",
+        "_short",
+        "_usage",
+        "content_type",
+        "watch",
+    )
 
     def __init__(self, *, profile: Profile, framing: Framing, raw: bool, provider: str = "") -> None:
         self.watch = Watch()
