@@ -14,7 +14,7 @@ import pytest
 from tests.dialects.openai_chat.streams import CHAT, relay
 from thalweg.canon.parts import Reasoning, Refusal, Text, ToolCall
 from thalweg.canon.response import Choice
-from thalweg.cli.decode import decoded
+from thalweg.client.codecs import decode
 from thalweg.dialects.openai_chat.errors import encode_stream_error
 
 JS = Path(__file__).resolve().parent / "js"
@@ -53,7 +53,7 @@ def sent(recorded: bytes) -> bytes:
 
 def ours(body: bytes) -> dict[str, Any]:
     """What we read, in the page's words."""
-    answer = decoded(CHAT, body)
+    answer = decode(body, CHAT)
     choice = next((each for each in answer.choices if each.index == 0), Choice(index=0, parts=(), finish_reason=None))
 
     def said(*kinds: type[Text | Reasoning | Refusal]) -> str:
