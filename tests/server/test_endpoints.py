@@ -86,6 +86,7 @@ def test_errors_of_models_are_in_the_clients_words(
     for key, path, method, status in WRONG_CALLS:
         reply = ask(keyed.port, path + query, method=method, key=key, headers=headers)
         error, word = reply.json["error"], WORDS[dialect][status]
+        error.pop("details", None)  # Gemini has room for the field at fault
         assert reply.status == status
         if dialect == "gemini":
             assert error == {"code": status, "message": reply.said, "status": word}

@@ -199,8 +199,12 @@ def test_a_request_is_counted_by_how_it_ended(
             id="too large",
         ),
         pytest.param({"target": CHAT, "method": "GET"}, 405, "openai-chat", "invalid_request", id="the wrong method"),
-        pytest.param({"target": "/anthropic/v1/messages"}, 404, "anthropic", "not_found", id="another dialect"),
-        pytest.param({"target": "/v1beta/models/x:generateContent"}, 404, "gemini", "not_found", id="a third"),
+        pytest.param(
+            {"target": "/anthropic/v1/messages", "body": b"{"}, 400, "anthropic", "invalid_request", id="another dialect"
+        ),
+        pytest.param(
+            {"target": "/v1beta/models/x:generateContent", "body": b"{"}, 400, "gemini", "invalid_request", id="a third"
+        ),
         pytest.param({"target": "/nothing", "method": "GET"}, 404, "none", "not_found", id="nowhere"),
         pytest.param({"target": "/v1/models", "method": "GET", "key": None}, 401, "none", "auth", id="not to generate"),
     ],

@@ -19,7 +19,7 @@ ONE = {"ARK_API_KEY": "ark-key-1"}
 
 
 def resolve(name: str, path: str = CHAT, **env: str) -> tuple[str | None, str]:
-    target = Directory(settings_of(**env)).resolve(ChatRequest(chat(name)), path)
+    target = Directory(settings_of(**env)).resolve(ChatRequest(chat(name)), path, "openai-chat")
     return (target.provider.row.name if target.provider else None, target.upstream_model)
 
 
@@ -150,7 +150,7 @@ PICTURE = [
 )
 def test_the_simulator_stands_in_with_what_the_request_is_out_for(fields: dict[str, Any], model: str) -> None:
     directory = Directory(settings_of(THALWEG_SIMULATE="1", **KEYS))
-    target = directory.resolve(ChatRequest(chat("gpt-5.4-mini", **fields)), CHAT)
+    target = directory.resolve(ChatRequest(chat("gpt-5.4-mini", **fields)), CHAT, "openai-chat")
     assert (target.provider, target.upstream_model) == (None, model)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from thalweg.dialects.anthropic_messages import AnthropicMessages
 from thalweg.dialects.base import Dialect
 from thalweg.dialects.dashscope_native import DashScopeNative
+from thalweg.dialects.gemini import Gemini
 from thalweg.dialects.openai_chat import OpenAIChat
+from thalweg.dialects.openai_responses import OpenAIResponses
 
-DIALECTS: dict[str, Dialect] = {
-    dialect.name: dialect
-    for dialect in (
-        OpenAIChat(),
-        DashScopeNative(),
-    )
-}
+_ALL: tuple[Dialect, ...] = (OpenAIChat(), OpenAIResponses(), AnthropicMessages(), Gemini(), DashScopeNative())
+
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in _ALL}
+"""Every dialect, in the order in which people are shown them."""

@@ -20,6 +20,7 @@ from thalweg.config import Settings
 from thalweg.dialects.registry import DIALECTS
 from thalweg.ledger.entry import Store
 from thalweg.relay.budget import Budget
+from thalweg.relay.turns import TurnStore
 from thalweg.server.auth import Doorkeeper
 from thalweg.server.endpoints.generate import Generation, request_ids
 from thalweg.server.endpoints.health import Readyz, livez
@@ -34,7 +35,7 @@ from thalweg.server.log import Log, silent
 from thalweg.server.meter import note_other, note_refused
 from thalweg.server.metrics import Metrics
 from thalweg.server.models import Directory
-from thalweg.server.shapes import encode_error, is_gemini_call
+from thalweg.server.shapes import encode_error, is_gemini_call, is_gemini_generation
 from thalweg.server.simulated import Play
 from thalweg.server.wire import App, Headers, Message, Receive, Scope, Send, send_answer
 from thalweg.upstream.base import Connector
@@ -44,7 +45,14 @@ from thalweg.upstream.proxy import ProxySettings
 
 _log = logging.getLogger("thalweg.server")
 
-CHAT_PATHS = tuple(f"{mount}/chat/completions" for mount in ("/v1", "/api/v3", "/compatible-mode/v1", "/openai/v1"))
+_OPENAI_MOUNTS = ("/v1", "/api/v3", "/compatible-mode/v1", "/openai/v1")
+GENERATION_PATHS: dict[str, tuple[str, ...]] = {
+    "openai-chat": tuple(f"{mount}/chat/completions" for mount in _OPENAI_MOUNTS),
+    "openai-responses": tuple(f"{mount}/responses" for mount in _OPENAI_MOUNTS),
+    "anthropic": ("/anthropic/v1/messages", "/v1/messages"),
+}
+"""Where requests to generate come in, by dialect; Gemini's have the model's name in their path."""
+CHAT_PATHS = GENERATION_PATHS["openai-chat"]
 MODEL_MOUNTS = ("/v1", "/api/v3", "/compatible-mode/v1", "/openai/v1", "/anthropic/v1", "/v1beta")
 
 _QUIET = "thalweg.quiet"
@@ -88,8 +96,10 @@ class Gateway:
 
     def __init__(self, house: House) -> None:
         self.house = house
-        chat = Generation(house, house.dialects["openai-chat"])
-        self._generation: dict[str, App] = dict.fromkeys(CHAT_PATHS, chat)
+        self._generation: dict[str, App] = {}
+        for name, paths in GENERATION_PATHS.items():
+            self._generation |= dict.fromkeys(paths, Generation(house, house.dialects[name]))
+        self._gemini = Generation(house, house.dialects["gemini"])
         # All methods lead to us: Starlette's own answer to a wrong one would be for anyone, and no dialect's.
         self._router = Router([Route(path, _Guarded(path, house)) for path in _PATHS], redirect_slashes=False)
         self._router.default = self._nothing_here
@@ -102,6 +112,8 @@ class Gateway:
         if "//" in path:
             path = scope["path"] = _single_slashes(path)
         generation = self._generation.get(path)
+        if generation is None and is_gemini_generation(path):
+            generation = self._gemini
         if generation is not None and scope["method"] == "POST":
             await generation(scope, receive, send)
             return
@@ -116,7 +128,7 @@ class Gateway:
         send = noted = _Noted(send, request_ids(dict(scope["headers"]), name.encode()))
         refusal: GatewayError | None = None
         try:
-            if scope["path"] in self._generation:
+            if scope["path"] in self._generation or is_gemini_generation(scope["path"]):
                 self.house.doorkeeper.identify(scope)
                 raise _WrongMethod(scope, ["POST"])
             if is_gemini_call(scope["path"]):
@@ -235,6 +247,7 @@ def make_gateway(
             ledger=ledger,
             live=live,
             budget=budget,
+            turns=TurnStore(),
             metrics=Metrics(now),
             log=log,
         )

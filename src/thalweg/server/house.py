@@ -12,6 +12,7 @@ from thalweg.config import Settings
 from thalweg.dialects.base import Dialect
 from thalweg.ledger.entry import Store
 from thalweg.relay.budget import Budget
+from thalweg.relay.turns import TurnStore
 from thalweg.server.auth import Doorkeeper
 from thalweg.server.engines import Engines
 from thalweg.server.live import LiveStreams
@@ -34,6 +35,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     ledger: Store
     live: LiveStreams
     budget: Budget
+    turns: TurnStore
     metrics: Metrics
     log: Log
 

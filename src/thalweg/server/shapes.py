@@ -3,64 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
-
-import msgspec
 
 from thalweg.canon.errors import GatewayError
 from thalweg.dialects.base import WireAnswer
 from thalweg.dialects.registry import DIALECTS
 
-_JSON = ((b"content-type", b"application/json"),)
-
-_ANTHROPIC_TYPES = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    402: "billing_error",
-    403: "permission_error",
-    404: "not_found_error",
-    409: "conflict_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    504: "timeout_error",
-    529: "overloaded_error",
-}
-_GEMINI_STATUSES = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    409: "ABORTED",
-    429: "RESOURCE_EXHAUSTED",
-    499: "CANCELLED",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
-
-
-def _openai(error: GatewayError) -> WireAnswer:
-    return DIALECTS["openai-chat"].encode_error(error)
-
-
-def _anthropic(error: GatewayError) -> WireAnswer:
-    status = 529 if error.status == 503 else error.status
-    other = "invalid_request_error" if status < 500 else "api_error"
-    inner = {"type": _ANTHROPIC_TYPES.get(status, other), "message": error.message}
-    return _answer(status, {"type": "error", "error": inner})
-
-
-def _gemini(error: GatewayError) -> WireAnswer:
-    status = 400 if error.status == 413 else error.status
-    name = _GEMINI_STATUSES.get(status, "INVALID_ARGUMENT" if status < 500 else "INTERNAL")
-    return _answer(status, {"error": {"code": status, "message": error.message, "status": name}})
-
-
-def _answer(status: int, body: Any) -> WireAnswer:
-    return WireAnswer(status, _JSON, msgspec.json.encode(body))
-
-
 Encode = Callable[[GatewayError], WireAnswer]
 Fields = Iterable[tuple[bytes, bytes]]
+
+
+def _in(name: str) -> Encode:
+    """The errors of that dialect."""
+    return DIALECTS[name].encode_error
+
+
+_openai, _anthropic, _gemini = _in("openai-chat"), _in("anthropic"), _in("gemini")
 
 _BEGINNINGS: tuple[tuple[str, Encode], ...] = (
     ("/anthropic/", _anthropic),
@@ -73,12 +30,18 @@ _ENDS = (
     ("/responses", "openai-responses"),
     ("/messages", "anthropic"),
 )
+_VERSIONS = ("/v1beta/", "/v1/", "/v1alpha/")
 _VERBS = (":generateContent", ":streamGenerateContent", ":countTokens", ":embedContent", ":batchEmbedContents")
 
 
 def is_gemini_call(path: str) -> bool:
     """Whether the path ends with one of Gemini's verbs. A colon alone says nothing: `llama3:8b` is a model's name."""
     return path.endswith(_VERBS)
+
+
+def is_gemini_generation(path: str) -> bool:
+    """Whether a request to generate comes in there."""
+    return path.endswith(_VERBS[:2]) and path.startswith(_VERSIONS)
 
 
 def dialect_of(path: str) -> str:

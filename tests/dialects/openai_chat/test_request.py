@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.dialects.openai_chat.streams import CHAT
-from thalweg.canon.errors import GatewayError, InvalidRequest, RequestError
+from thalweg.canon.errors import GatewayError, InvalidRequest, RequestError, UnsupportedParameter
 from thalweg.canon.losses import Losses
 from thalweg.canon.parts import Media, Opaque, Reasoning, Refusal, Text, ToolCall, ToolResult
 from thalweg.canon.request import Message, OutputFormat, ReasoningAsk, Request, Sampling, Tool, ToolChoice
@@ -82,8 +82,15 @@ WRONG: dict[str, tuple[Any, ...]] = {
     "verbosity": (1, []),
     "user": (1, {}),
     "metadata": ([], "x"),
-    # Whatever it holds, only the simulator minds.
-    "simulator": (),
+    "service_tier": (1, {}),
+    # Whatever they hold, only their own provider minds.
+    **dict.fromkeys(
+        (
+            "simulator", "audio", "prediction", "web_search_options", "store", "moderation", "prompt_cache_key",
+            "prompt_cache_options", "prompt_cache_retention", "safety_identifier",
+        ),
+        (),
+    ),
 }
 
 
@@ -784,11 +791,14 @@ def test_what_chat_cannot_say_is_said_as_well_as_it_can() -> None:
         tools=(Tool(name="web_search", kind="hosted"),),
         sampling=Sampling(stop=tuple("abcdef")),
     )
-    wire = json.loads(
-        CHAT.encode_request(
-            asked, model="m", profile=Profile(refused_fields=frozenset({"stop"})), stream=False, losses=Losses()
-        ).body
-    )
+    losses = Losses("lenient")
+    profile = Profile(refused_fields=frozenset({"stop"}))
+    sent = CHAT.encode_request(asked, model="m", profile=profile, stream=False, losses=losses)
+    assert sent.stops == tuple("abcdef"), "they are looked for in the answer"
+    assert losses.names == ("messages[0].is_error", "messages[0].content", "tools[0]")
+    with pytest.raises(UnsupportedParameter, match="web_search"):
+        CHAT.encode_request(asked, model="m", profile=profile, stream=False, losses=Losses())
+    wire = json.loads(sent.body)
     assert wire == {
         "model": "m",
         "messages": [

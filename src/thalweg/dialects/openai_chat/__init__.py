@@ -10,7 +10,7 @@ from thalweg.canon.request import Request
 from thalweg.canon.response import Response
 from thalweg.dialects.base import Headers, UpstreamBody, WireAnswer, WireRequest
 from thalweg.dialects.kit import openai_errors, refusals
-from thalweg.dialects.openai_chat import request, response
+from thalweg.dialects.openai_chat import response, writer
 from thalweg.dialects.openai_chat.relayer import ChatRelayer
 from thalweg.dialects.openai_chat.request import ChatRequest
 from thalweg.dialects.openai_chat.stream import ChatStreamDecoder, ChatStreamEncoder
@@ -55,7 +55,7 @@ class OpenAIChat:
         self, asked: Request, *, model: str, profile: Profile, stream: bool, losses: Losses
     ) -> UpstreamBody:
         """A request for an upstream, from another dialect's client."""
-        return request.encode_request(asked, model=model, profile=profile, stream=stream, losses=losses)
+        return writer.encode_request(asked, model=model, profile=profile, stream=stream, losses=losses)
 
     def stream_decoder(self, *, profile: Profile, provider: str) -> ChatStreamDecoder:
         """A decoder for one upstream stream."""

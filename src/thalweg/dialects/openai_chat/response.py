@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 
 from thalweg.canon.errors import UpstreamBroke, UpstreamFailed
+from thalweg.canon.finish import FinishReason
 from thalweg.canon.parts import Opaque, Part, Reasoning, Refusal, Text, ToolCall
 from thalweg.canon.response import Choice as CanonChoice
 from thalweg.canon.response import Response
 from thalweg.dialects.kit.refusals import error_in_stream, extract
 from thalweg.dialects.openai_chat.calls import custom_of, made_up_id
+from thalweg.dialects.openai_chat.signatures import call_extra, call_signature, message_details
 from thalweg.dialects.openai_chat.stream import canonical_finish, signature_of
 from thalweg.dialects.openai_chat.tables import (
     FINISH_TO_WIRE,
@@ -30,6 +32,7 @@ from thalweg.dialects.openai_chat.wire import (
     read_completion,
     reasoning_of,
     text_of,
+    write_citation,
 )
 
 
@@ -108,7 +111,8 @@ def _call(piece: ToolPiece, choice: int, number: int, response_id: str) -> ToolC
         return ToolCall(id=call_id, name=str(name or ""), arguments=text, kind="custom")
     name = piece.function.name if piece.function else None
     arguments = arguments_of(piece.function.arguments) if piece.function else ""
-    return ToolCall(id=call_id, name=name if isinstance(name, str) else "", arguments=arguments)
+    signature = call_signature(piece.extra_content)
+    return ToolCall(id=call_id, name=name if isinstance(name, str) else "", arguments=arguments, signature=signature)
 
 
 def encode_answer(response: Response) -> bytes:
@@ -130,8 +134,14 @@ def _write_choice(choice: CanonChoice) -> dict[str, Any]:
         "index": choice.index,
         "message": _write_message(choice.parts),
         "logprobs": choice.logprobs,
-        "finish_reason": FINISH_TO_WIRE[choice.finish_reason] if choice.finish_reason else None,
+        "finish_reason": _finish(choice),
     }
+
+
+def _finish(choice: CanonChoice) -> str | None:
+    if choice.finish_reason is FinishReason.REFUSAL and not choice.parts:
+        return "content_filter"
+    return FINISH_TO_WIRE[choice.finish_reason] if choice.finish_reason else None
 
 
 def _write_message(parts: tuple[Part, ...]) -> dict[str, Any]:
@@ -145,6 +155,10 @@ def _write_message(parts: tuple[Part, ...]) -> dict[str, Any]:
     }
     if reasoning := "".join(part.text for part in parts if isinstance(part, Reasoning)):
         wire["reasoning_content"] = reasoning
+    if details := message_details(parts):
+        wire["reasoning_details"] = details
+    if cited := [citation for part in parts if isinstance(part, Text) for citation in part.citations]:
+        wire["annotations"] = [*map(write_citation, cited)]
     for part in parts:
         if isinstance(part, Opaque) and part.dialect == NAME and isinstance(part.raw, dict):
             wire |= part.raw
@@ -158,4 +172,8 @@ def _write_message(parts: tuple[Part, ...]) -> dict[str, Any]:
 def _write_call(call: ToolCall) -> dict[str, Any]:
     if call.kind == "custom":
         return {"id": call.id, "type": "custom", "custom": {"name": call.name, "input": call.arguments}}
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}
+    wire: dict[str, Any] = {"id": call.id, "type": "function"}
+    wire["function"] = {"name": call.name, "arguments": call.arguments or "{}"}
+    if call.signature:
+        wire["extra_content"] = call_extra(call.signature)
+    return wire

@@ -32,6 +32,7 @@ from thalweg.canon.usage import Usage
 from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.openai_chat.calls import CallBook, CallSlot, custom_of, made_up_id
 from thalweg.dialects.openai_chat.errors import encode_stream_error
+from thalweg.dialects.openai_chat.signatures import call_extra, call_signature, text_detail, thought_detail
 from thalweg.dialects.openai_chat.tables import (
     CHUNK_OBJECT,
     CONTENT_TYPE,
@@ -56,6 +57,7 @@ from thalweg.dialects.openai_chat.wire import (
     read_chunk,
     reasoning_of,
     text_of,
+    write_citation,
 )
 from thalweg.framing.sse import Frame
 
@@ -392,6 +394,8 @@ class ChatStreamDecoder:
         if custom := custom_of(piece):
             arguments, kind = arguments_of(custom.get("input")), "custom"
         self._call_text(at, state, slot, arguments, kind)
+        if piece.extra_content is not None and (signature := call_signature(piece.extra_content, self._model)):
+            state.parts_of[slot].signature = signature
 
     def _legacy_piece(self, at: int, state: _ChoiceState, piece: FunctionPiece) -> None:
         """Chat's old `function_call`: one call, without id or index."""
@@ -459,6 +463,9 @@ class ChatStreamEncoder:
         self._calls_of: dict[int, int] = {}
         self._parts: dict[int, PartStarted] = {}
         self._spoke: set[int] = set()
+        self._lengths: dict[int, int] = {}
+        """Characters of each part of the reasoning that is open."""
+        self._signed = 0
         self._usage: UsageReported | None = None
 
     def encode(self, events: Iterable[Event]) -> list[bytes]:
@@ -509,6 +516,8 @@ class ChatStreamEncoder:
         if not event.text:
             return []
         self._spoke.add(event.index)
+        if started.kind == "reasoning":
+            self._lengths[event.index] = self._lengths.get(event.index, 0) + len(event.text)
         delta = _DELTAS[started.kind](self._calls.get(event.index, 0), started, event.text)
         return [self._frame(event.choice, delta, logprobs=event.logprobs)] if delta else []
 
@@ -517,18 +526,43 @@ class ChatStreamEncoder:
         if started.kind == "tool_call" and event.index not in self._spoke and started.call_kind != "custom":
             # Many clients hand the arguments to a JSON parser, which takes no empty string.
             return [self._frame(event.choice, _call_delta(self._calls[event.index], started, "{}"))]
-        if started.kind == "reasoning" and event.signature:
-            return [self._frame(event.choice, {"reasoning_details": [_signature_detail(event.signature)]})]
+        if started.kind == "reasoning":
+            return self._thought_ended(started, event)
+        if event.signature or event.citations:
+            return self._proofs(started, event)
         if started.kind == "opaque" and started.name == NAME and isinstance(event.raw, dict):
             return [self._frame(event.choice, event.raw)]
         return []
+
+    def _thought_ended(self, started: PartStarted, event: PartEnded) -> list[bytes]:
+        length = self._lengths.pop(event.index, 0)
+        if event.signature is None:
+            return []
+        detail = thought_detail(event.signature, length, self._signed, redacted=event.redacted, form=started.form)
+        self._signed += 1
+        return [self._frame(event.choice, {"reasoning_details": [detail]})]
+
+    def _proofs(self, started: PartStarted, event: PartEnded) -> list[bytes]:
+        """What proves a call or a text: its signature, and where it comes from."""
+        frames: list[bytes] = []
+        if event.citations:
+            frames.append(self._frame(event.choice, {"annotations": [*map(write_citation, event.citations)]}))
+        if event.signature and started.kind == "tool_call":
+            call = {"index": self._calls[event.index], "extra_content": call_extra(event.signature)}
+            frames.append(self._frame(event.choice, {"tool_calls": [call]}))
+        elif event.signature:
+            detail = text_detail(event.signature, self._signed, empty=event.index not in self._spoke)
+            self._signed += 1
+            frames.append(self._frame(event.choice, {"reasoning_details": [detail]}))
+        return frames
 
     def _on_usage(self, event: UsageReported) -> list[bytes]:
         self._usage = event
         return []
 
     def _on_finished(self, event: ChoiceFinished) -> list[bytes]:
-        return [self._frame(event.choice, {}, finish=FINISH_TO_WIRE[event.reason])]
+        silent = event.reason is FinishReason.REFUSAL and not self._spoke
+        return [self._frame(event.choice, {}, finish="content_filter" if silent else FINISH_TO_WIRE[event.reason])]
 
     def _on_ended(self, _: ResponseEnded) -> list[bytes]:
         frames = []
@@ -544,10 +578,6 @@ class ChatStreamEncoder:
 
 
 _HEAD_EXTRAS = ("system_fingerprint", "service_tier")
-
-
-def _signature_detail(signature: Signature) -> dict[str, Any]:
-    return {"type": "reasoning.text", "signature": signature.data, "format": signature.kind, "index": 0}
 
 
 def _call_start(number: int, event: PartStarted) -> dict[str, Any]:

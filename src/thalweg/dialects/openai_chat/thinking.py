@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from thalweg.canon.effort import effort_of_budget
 from thalweg.canon.request import ReasoningAsk
 from thalweg.profiles.base import Switch, Thinking
 
@@ -16,8 +17,6 @@ EFFORTS = frozenset({"none", "minimal", "low", "medium", "high", "xhigh", "max"}
 
 _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384}
 """Tokens for an effort, where a budget is all that can be given; above `high` the model's own bound holds."""
-_EFFORTS_UP_TO = ((1024, "minimal"), (4096, "low"), (12288, "medium"), (24576, "high"))
-"""The effort for a budget of up to so many tokens, where no budget can be given; above the last it is `xhigh`."""
 
 
 class Said(NamedTuple):
@@ -96,14 +95,8 @@ _SWITCHES: dict[Switch, Callable[[ReasoningAsk, Thinking], Said]] = {
 
 def _effort(ask: ReasoningAsk, thinking: Thinking) -> Said:
     """`reasoning_effort` as the provider takes it; nothing where no strength is asked for, or none is taken."""
-    asked = ask.effort or _nearest_effort(ask.budget_tokens)
+    asked = ask.effort or (None if ask.budget_tokens is None else effort_of_budget(ask.budget_tokens))
     if asked is None:
         return Said({})
     sent = asked if thinking.efforts is None else thinking.efforts.get(asked)
     return Said({"reasoning_effort": sent} if sent else {}, sent == ask.effort)
-
-
-def _nearest_effort(budget: int | None) -> str | None:
-    if budget is None:
-        return None
-    return next((effort for most, effort in _EFFORTS_UP_TO if budget <= most), "xhigh")

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from thalweg.canon.parts import Citation
+
 D = TypeVar("D")
 
 
@@ -203,6 +205,17 @@ def arguments_of(value: Any) -> str:
         return "" if value is None else msgspec.json.encode(value).decode()
     except RecursionError:
         return ""
+
+
+def write_citation(citation: Citation) -> dict[str, Any]:
+    """A citation as an annotation."""
+    inner = {
+        "url": citation.url,
+        "title": citation.title or "",
+        "start_index": citation.start or 0,
+        "end_index": citation.end or 0,
+    }
+    return {"type": "url_citation", "url_citation": inner}
 
 
 def _detail_text(detail: Any) -> str:

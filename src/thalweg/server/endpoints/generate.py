@@ -5,23 +5,28 @@ from __future__ import annotations
 import logging
 import time
 from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from msgspec.structs import replace
 
 from thalweg.canon.errors import GatewayError, Internal, InvalidRequest, TooLarge, Unavailable, UnsupportedMedia
+from thalweg.canon.losses import Losses, Strictness
+from thalweg.canon.request import Request
 from thalweg.canon.scrub import blame
+from thalweg.canon.turns import arrange
 from thalweg.config import ProviderSettings
-from thalweg.dialects.base import Dialect, UpstreamSide, WireRequest
+from thalweg.dialects.base import Dialect, UpstreamBody, UpstreamSide, WireRequest
 from thalweg.ledger.entry import Reservation
 from thalweg.profiles.base import Profile
-from thalweg.profiles.providers import SIMULATOR
 from thalweg.relay.budget import Share, no_room
 from thalweg.relay.exchange import Bounds, Exchange, Plan, Timing
 from thalweg.relay.pump import Pump
-from thalweg.server.auth import Identity
+from thalweg.relay.turns import keeper
+from thalweg.server.auth import Identity, owner
 from thalweg.server.house import House, new_stream_id, unix_ms
 from thalweg.server.meter import Meter, Observer
 from thalweg.server.models import Target
 from thalweg.server.streaming import AsgiClient, ClientGone, read_body
-from thalweg.server.trace import Trace
 from thalweg.server.wire import HOP, Headers, Receive, Scope, Send, send_answer
 from thalweg.upstream.base import Origin, UpstreamRequest
 
@@ -123,25 +128,33 @@ class Generation:
         """Decide, reserve, and make the pump."""
         house, started = self._house, time.monotonic()
         self._refuse_when_draining()  # once more: a body may take its time
-        asked = self._dialect.read_request(body)
+        asked = self._dialect.read_request(body, _target(arrival.scope))
         arrival.observer.model = asked.model
-        target = house.directory.resolve(asked, arrival.scope["path"])
-        route = _Route(target, asked)
+        target = house.directory.resolve(asked, arrival.scope["path"], self._dialect.name)
+        route = _Route(target, house.dialects[target.row.dialect or self._dialect.name])
         stream = asked.stream or route.profile.stream_only
+        written = await self._written(arrival, route, asked, stream=stream)
+        dropped = ((b"x-thalweg-dropped", ", ".join(written.lost).encode()),) if written.lost else ()
         plan = Plan(
             stream_id=arrival.stream_id,
             asked=asked,
             dialect=self._dialect,
-            upstream=route.upstream_side(self._dialect),
+            upstream=route.upstream_side(),
             upstream_streams=stream,
+            sent=written.sent,
+            request=written.request,
+            hear=None if written.sent is None else keeper(house.turns, owner(arrival.scope), time.monotonic),
             raw=arrival.fields.get(b"x-thalweg-raw") == b"1",
             created=int(time.time()),
-            headers=arrival.headers + route.headers,
+            headers=arrival.headers + route.headers + dropped,
             timing=self._timing,
             bounds=self._bounds,
         )
         request = route.request(
-            self._dialect, asked, stream=stream, trace=arrival.observer.trace, connect_timeout_s=self._timing.connect_s
+            written.body,
+            stream=stream,
+            more=written.headers + (arrival.observer.trace.headers() if arrival.observer.trace is not None else ()),
+            connect_timeout_s=self._timing.connect_s,
         )
         if not arrival.share.hold_request(len(body) + len(request.body)):
             raise no_room()
@@ -154,6 +167,23 @@ class Generation:
             client=client,
             taps=(Meter(house.ledger, arrival.stream_id, 1), arrival.observer),
         )
+
+    async def _written(self, arrival: _Arrival, route: _Route, asked: WireRequest, *, stream: bool) -> _Written:
+        """The upstream's request: the client's own bytes where both sides speak one dialect, else written anew."""
+        model, profile = route.model, route.profile
+        if route.dialect is self._dialect:
+            passed = tuple(
+                (name, value) for name, value in arrival.fields.items() if name in self._dialect.passed_headers
+            )
+            body = asked.edited(model=model, profile=profile, stream=stream)
+            return _Written(body, None, None, asked.left_out(profile), passed)
+        house, losses = self._house, Losses(_strictness(arrival.fields))
+        request = asked.canon()
+        _note_foreign(request, losses)
+        turns = house.turns.restore(owner(arrival.scope), request.messages, time.monotonic())
+        request = replace(request, messages=arrange(turns, losses))
+        sent = route.dialect.encode_request(request, model=model, profile=profile, stream=stream, losses=losses)
+        return _Written(sent.body, sent, request, losses.names, ())
 
     def _reservation(self, arrival: _Arrival, caller: Identity, asked: WireRequest, route: _Route) -> Reservation:
         return Reservation(
@@ -189,12 +219,27 @@ class _Arrival(NamedTuple):
     share: Share
 
 
+class _Written(NamedTuple):
+    """A request as the upstream gets it."""
+
+    body: bytes
+    sent: UpstreamBody | None
+    """`None` where both sides speak one dialect."""
+    request: Request | None
+    lost: tuple[str, ...]
+    """Names of the client's fields that it has only in part, or not."""
+    headers: Headers
+    """Of the client's, those that go with it."""
+
+
 class _Route:
     """One target, as the rest of the request needs it."""
 
-    def __init__(self, target: Target, asked: WireRequest) -> None:
-        row = target.provider.row if target.provider else SIMULATOR
+    def __init__(self, target: Target, dialect: Dialect) -> None:
+        row = target.row
         self._target = target
+        self.dialect = dialect
+        """What the upstream speaks."""
         self.name = row.name
         self.key_name = _key_name(target.provider)
         self.profile: Profile = row.profile_of(target.upstream_model)
@@ -202,32 +247,63 @@ class _Route:
         self.simulated = target.provider is None
         self._credential = target.provider.credential if target.provider else None
         self.headers: Headers = ((b"x-thalweg-simulated", b"1"),) if self.simulated else ()
-        if left_out := asked.left_out(self.profile):
-            self.headers += ((b"x-thalweg-dropped", ", ".join(left_out).encode()),)
 
-    def upstream_side(self, dialect: Dialect) -> UpstreamSide:
+    def upstream_side(self) -> UpstreamSide:
         """The codec's upstream position for this target."""
         return UpstreamSide(
-            dialect, self.profile, provider=self.name, key_name=self.key_name, credential=self._credential
+            self.dialect, self.profile, provider=self.name, key_name=self.key_name, credential=self._credential
         )
 
-    def request(
-        self, dialect: Dialect, asked: WireRequest, *, stream: bool, trace: Trace | None, connect_timeout_s: float
-    ) -> UpstreamRequest:
-        """The request for this upstream, of the client's own dialect."""
+    def request(self, body: bytes, *, stream: bool, more: Headers, connect_timeout_s: float) -> UpstreamRequest:
+        """The HTTP request for this upstream; of its headers, `more` stand above the dialect's own."""
         provider = self._target.provider
-        base_path = provider.base_path if provider else b"/v1"
+        said = {name for name, _ in more}
+        own = tuple(pair for pair in self.dialect.request_headers(stream=stream) if pair[0] not in said)
         return UpstreamRequest(
             origin=provider.origin if provider else _SIMULATED_ORIGIN,
             method=b"POST",
-            target=dialect.request_target(base_path, self.model, stream=stream),
-            headers=_UPSTREAM_HEADERS[stream] + (trace.headers() if trace is not None else ()),
-            body=asked.edited(model=self.model, profile=self.profile, stream=stream),
+            target=self.dialect.request_target(self._base_path(), self.model, stream=stream),
+            headers=_UPSTREAM_HEADERS[stream] + own + more,
+            body=body,
             credential=self._credential,
             connect_timeout_s=connect_timeout_s,
             provider=self.name,
             setting=provider.row.base_url_variable if provider else "",
         )
+
+    def _base_path(self) -> bytes:
+        if self._target.provider is not None:
+            return self._target.provider.base_path
+        if not self._target.row.dialect:
+            # The simulator speaks whatever its client does, at the path where that is usual.
+            return _USUAL_PATHS.get(self.dialect.name, b"/v1")
+        return urlsplit(self._target.row.base_url).path.encode()
+
+
+_USUAL_PATHS = {"anthropic": b"", "gemini": b"/v1beta"}
+
+
+def _target(scope: Scope) -> bytes:
+    """Path and query as they came."""
+    path: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope["query_string"]
+    return path + b"?" + query if query else path
+
+
+_STRICTNESS: dict[bytes, Strictness] = {b"1": "strict", b"0": "lenient"}
+
+
+def _strictness(fields: Fields) -> Strictness:
+    return _STRICTNESS.get(fields.get(b"x-thalweg-strict", b""), "default")
+
+
+def _note_foreign(request: Request, losses: Losses) -> None:
+    """Fields that only the client's dialect knows."""
+    for name in request.essential:
+        losses.refuse(name, "only the API that it belongs to knows it")
+    for name in request.extensions:
+        if name not in request.essential:
+            losses.drop(name, "only the API that it belongs to knows it")
 
 
 def _key_name(provider: ProviderSettings | None) -> str:
