@@ -34,11 +34,11 @@ class AnthropicMessages:
 
     def stream_encoder(self, asked: Request, *, response_id: str, model: str, created: int) -> AnthropicStreamEncoder:
         """An encoder for one client's stream."""
-        return AnthropicStreamEncoder(response_id=response_id, model=model)
+        return AnthropicStreamEncoder(response_id=response_id, model=model, hides=asked.reasoning.show == "none")
 
     def encode_answer(self, answer: Response, asked: Request) -> bytes:
         """A whole answer for a client."""
-        return response.encode_answer(answer)
+        return response.encode_answer(answer, hides=asked.reasoning.show == "none")
 
     def encode_error(self, error: GatewayError) -> WireAnswer:
         """An error before the answer has begun."""

@@ -69,8 +69,10 @@ class AnthropicStreamEncoder:
 
     content_type = CONTENT_TYPE
 
-    def __init__(self, *, response_id: str, model: str) -> None:
+    def __init__(self, *, response_id: str, model: str, hides: bool = False) -> None:
+        """`hides`: the client wants no word of the thoughts, only what proves them."""
         self._response_id, self._model = response_id, model
+        self._hides = hides
         self._next_block = 0
         self._part: PartStarted | None = None
         """The part that is open; of choices, the first alone has a place in this dialect."""
@@ -184,7 +186,7 @@ class AnthropicStreamEncoder:
             return self._grow_call(text)
         if self._open:
             return [self._delta(text)]
-        if part.kind not in _SKELETONS:
+        if part.kind not in _SKELETONS or (self._hides and part.kind == "reasoning"):
             return []  # media, and what only another dialect understands
         return [*self._carry(NEXT), *self._begin(_SKELETONS[part.kind]), self._delta(text)]
 

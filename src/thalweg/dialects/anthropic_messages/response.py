@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from thalweg.canon.errors import UpstreamBroke, UpstreamFailed
 from thalweg.canon.fold import fold
@@ -45,12 +46,13 @@ def decode_answer(body: bytes, *, provider: str = "") -> Response:
     return fold(whole_events(read))
 
 
-def encode_answer(answer: Response) -> bytes:
+def encode_answer(answer: Response, *, hides: bool = False) -> bytes:
     """A whole answer for a client, with every key that the SDKs' types know as always there. Of several choices, the
-    first alone has a place in this dialect.
+    first alone has a place in this dialect. `hides`: the client wants no word of the thoughts.
     """
     choice = answer.choices[0] if answer.choices else Choice(index=0, parts=(), finish_reason=None)
-    content = [block for part in choice.parts for block in _BLOCKS.get(type(part), _write_nothing)(part)]
+    parts = tuple(map(_hidden, choice.parts)) if hides else choice.parts
+    content = [block for part in parts for block in _BLOCKS.get(type(part), _write_nothing)(part)]
     reason = finish_to_wire(
         choice.finish_reason,
         has_calls=any(isinstance(part, ToolCall) for part in choice.parts),
@@ -68,6 +70,10 @@ def encode_answer(answer: Response) -> bytes:
             "usage": usage_to_wire(answer.usage or Usage()),
         }
     )
+
+
+def _hidden(part: Part) -> Part:
+    return replace(part, text="") if isinstance(part, Reasoning) else part
 
 
 def _write_text(part: Text) -> list[Block]:
