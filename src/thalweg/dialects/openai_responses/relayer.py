@@ -25,7 +25,6 @@ from thalweg.dialects.openai_responses.repairs import MENDS, Draft, Memory, Mend
 from thalweg.dialects.openai_responses.response import Page, created_of
 from thalweg.dialects.openai_responses.tables import CONTENT_TYPE, is_usage, usage_to_canon
 from thalweg.dialects.openai_responses.wire import (
-    CommonDelta,
     ResponseHead,
     WatchedEvent,
     read_common,
@@ -65,6 +64,7 @@ class ResponsesRelayer:
     __slots__ = (
         "_announced",
         "_created",
+        "_items",
         "_memory",
         "_mends",
         "_model",
@@ -103,6 +103,7 @@ class ResponsesRelayer:
         self._mends = _mends_of(self._repairs)
         self._pins = "identity" in self._repairs
         self._memory = Memory()
+        self._items = self._memory.items
         self._response: Raw | None = None
         """The answer as the upstream described it last."""
         self._sequence = -1
@@ -164,14 +165,22 @@ class ResponsesRelayer:
 
     def pass_on(self, data: bytes) -> bytes | None:
         """The short way of the common frame: text that goes on."""
-        line, _, rest = data.partition(b"\n")
+        line, _, rest = data.partition(b"\ndata: ")
         kind = _COMMON.get(line)
-        if kind is None or self._over or rest[:6] != b"data: " or rest[-2:] != b"\n\n" or b"\r" in rest:
+        if kind is None or self._over:
             return None
-        payload = rest[6:-2]
-        if b"\n" in payload or (event := _common(payload)) is None or event.type != kind:
+        payload, _, end = rest.partition(b"\n")
+        # Whether a number is in bytes is found out at once; whether bytes are, only after they have failed as a number.
+        if end != b"\n" or 0x0D in payload:
             return None
-        if self._pins and self._memory.items.get(event.output_index) != event.item_id:
+        try:
+            # The parser looks only into fields that it knows, but no byte of any field may break the client's decoder.
+            if not payload.isascii():
+                payload.decode()
+            event = read_common(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        if event.type != kind or (self._pins and self._items.get(event.output_index) != event.item_id):
             return None
         self._sequence = event.sequence_number
         if event.delta:
@@ -315,16 +324,6 @@ class ResponsesRelayer:
     def _page(self) -> Page:
         asked = Request(model=self._model, messages=())
         return Page(asked, response_id=self._response_id, model=self._model, created=self._created)
-
-
-def _common(payload: bytes) -> CommonDelta | None:
-    try:
-        # The parser looks only into fields that it knows, but no byte of any field may break the client's decoder.
-        if not payload.isascii():
-            payload.decode()
-        return read_common(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
 
 
 def _read(payload: bytes) -> WatchedEvent:

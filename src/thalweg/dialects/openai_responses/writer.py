@@ -281,6 +281,8 @@ def _thought(part: Reasoning) -> Item | None:
 
 def _write_image(media: Media, losses: Losses) -> Item | None:
     wire: Item = {"type": "input_image"}
+    if media.url is not None and not _is_fetched(media.url, losses):
+        return None
     if media.file_id is None:
         wire["image_url"] = media.url or _data_url(media, "image/png")
     elif _is_own(media, losses):
@@ -294,7 +296,7 @@ def _write_document(media: Media, losses: Losses) -> Item | None:
     if media.file_id is not None:
         return {"type": "input_file", "file_id": media.file_id} if _is_own(media, losses) else None
     if media.url is not None:
-        return {"type": "input_file", "file_url": media.url}
+        return {"type": "input_file", "file_url": media.url} if _is_fetched(media.url, losses) else None
     if (media.mime or "").startswith("text/"):
         losses.approximate("messages", "a text document is carried as text")
         text = _decoded(media)
@@ -319,6 +321,14 @@ def _is_own(media: Media, losses: Losses) -> bool:
     if media.vendor != VENDOR:
         losses.refuse("messages", "a file in it lies with another provider")
     return media.vendor == VENDOR
+
+
+def _is_fetched(url: str, losses: Losses) -> bool:
+    """Whether an address is one that the provider can fetch: others lie in some other vendor's store."""
+    if url[:8].lower().startswith(("http://", "https://")):
+        return True
+    losses.refuse("messages", "a file in it lies with another provider")
+    return False
 
 
 def _data_url(media: Media, mime: str) -> str:
