@@ -10,6 +10,10 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from thalweg.dialects.anthropic_messages import tables as anthropic_tables
+from thalweg.dialects.gemini import tables as gemini_tables
+from thalweg.dialects.openai_chat import repairs as chat_repairs
+from thalweg.dialects.openai_responses import repairs as responses_repairs
 from thalweg.profiles.base import Profile, Provider
 from thalweg.profiles.providers import (
     ANTHROPIC_REPAIRS,
@@ -86,6 +90,22 @@ def test_a_second_dialect_is_of_the_same_host_with_the_same_key(row: Provider) -
     assert (row.models, row.model_prefixes, row.local) == ((), (), None)
 
 
+@pytest.mark.parametrize("name", ["ark-responses", "dashscope-native"])
+def test_a_second_dialect_s_models_think_as_the_first_s_do(name: str) -> None:
+    row = ROWS[name]
+    main = ROWS[row.sibling_of]
+    assert row.profile.thinking == main.profile.thinking
+    own = [(models.prefixes, models.profile.thinking, models.profile.stream_only) for models in row.model_rows]
+    assert own == [(models.prefixes, models.profile.thinking, models.profile.stream_only) for models in main.model_rows]
+
+
+def test_what_is_mended_is_what_the_dialects_can_mend() -> None:
+    assert {row.name for row in chat_repairs.ROWS} == CHAT_REPAIRS
+    assert {row.name for row in responses_repairs.ROWS} == RESPONSES_REPAIRS
+    assert anthropic_tables.ANTHROPIC_REPAIRS == ANTHROPIC_REPAIRS
+    assert gemini_tables.GEMINI_REPAIRS == GEMINI_REPAIRS
+
+
 def test_no_provider_has_one_dialect_twice() -> None:
     spoken = Counter((row.sibling_of or row.name, row.dialect) for row in PROVIDERS)
     assert max(spoken.values()) == 1
@@ -151,8 +171,9 @@ STREAM_ONLY = {
 
 @pytest.mark.parametrize(("provider", "model"), STREAM_ONLY)
 def test_some_models_only_stream(provider: str, model: str) -> None:
-    row = next(row for row in PROVIDERS if row.name == provider)
-    assert row.profile_of(model).stream_only is STREAM_ONLY[provider, model]
+    for row in PROVIDERS:
+        if provider in (row.name, row.sibling_of):
+            assert row.profile_of(model).stream_only is STREAM_ONLY[provider, model]
 
 
 @pytest.mark.parametrize(
@@ -168,8 +189,9 @@ def test_some_models_only_stream(provider: str, model: str) -> None:
     ],
 )
 def test_some_models_think_unasked(provider: str, model: str, default: str) -> None:
-    row = next(row for row in PROVIDERS if row.name == provider)
-    assert row.profile_of(model).thinking.default == default
+    for row in PROVIDERS:
+        if provider in (row.name, row.sibling_of):
+            assert row.profile_of(model).thinking.default == default
 
 
 def test_an_added_provider_takes_nothing_for_granted() -> None:

@@ -136,7 +136,7 @@ _ARK_RESPONSES = Provider(
     base_url=_ARK.base_url,
     base_url_variable=_ARK.base_url_variable,
     key_variables=_ARK.key_variables,
-    profile=Profile(repairs=RESPONSES_REPAIRS),
+    profile=Profile(repairs=RESPONSES_REPAIRS, thinking=_ARK.profile.thinking),
 )
 
 _LING = Provider(
@@ -157,9 +157,26 @@ _DASHSCOPE_PROFILE = replace(
     max_tokens_field="max_tokens",
     thinking=Thinking(switch="enable_thinking", efforts={}, least_budget=1, default="off"),
 )
-_DASHSCOPE_THINKS = replace(
-    _DASHSCOPE_PROFILE, stream_only=True, thinking=replace(_DASHSCOPE_PROFILE.thinking, default="on")
-)
+
+
+def _dashscope_models(common: Profile) -> tuple[ModelRow, ...]:
+    """What some of its models differ in, in either dialect.
+
+    "Qwen3 open-source, QwQ, QVQ, Qwen-Omni … support streaming only" (help.aliyun.com, model-studio/stream). Names of
+    open-source Qwen3 models go on with their size, those of the commercial ones with a word.
+    """
+    thinks = replace(common, stream_only=True, thinking=replace(common.thinking, default="on"))
+    always = replace(thinks, thinking=replace(thinks.thinking, default="always"))
+    sizes = (*(f"qwen3-{digit}" for digit in range(10)), *(f"qwen3-vl-{digit}" for digit in range(10)))
+    omni = ("qwen-omni", "qwen2.5-omni", "qwen3-omni")
+    return (
+        ModelRow(prefixes=("qwq", "qvq"), profile=always),
+        ModelRow(prefixes=omni, profile=replace(common, stream_only=True)),
+        ModelRow(prefixes=sizes, profile=thinks),
+        ModelRow(prefixes=("qwen3-next-",), profile=thinks),
+    )
+
+
 _DASHSCOPE = Provider(
     name="dashscope",
     title="Alibaba Model Studio",
@@ -169,27 +186,12 @@ _DASHSCOPE = Provider(
     base_url_variable="DASHSCOPE_BASE_URL",
     key_variables=("DASHSCOPE_API_KEY",),
     profile=_DASHSCOPE_PROFILE,
-    # "Qwen3 open-source, QwQ, QVQ, Qwen-Omni … support streaming only" (help.aliyun.com, model-studio/stream). Names of
-    # open-source Qwen3 models go on with their size, those of the commercial ones with a word.
-    model_rows=(
-        ModelRow(
-            prefixes=("qwq", "qvq"),
-            profile=replace(_DASHSCOPE_THINKS, thinking=replace(_DASHSCOPE_THINKS.thinking, default="always")),
-        ),
-        ModelRow(
-            prefixes=("qwen-omni", "qwen2.5-omni", "qwen3-omni"),
-            profile=replace(_DASHSCOPE_PROFILE, stream_only=True),
-        ),
-        ModelRow(
-            prefixes=(*(f"qwen3-{digit}" for digit in range(10)), *(f"qwen3-vl-{digit}" for digit in range(10))),
-            profile=_DASHSCOPE_THINKS,
-        ),
-        ModelRow(prefixes=("qwen3-next-",), profile=_DASHSCOPE_THINKS),
-    ),
+    model_rows=_dashscope_models(_DASHSCOPE_PROFILE),
     models=("qwen-plus", "qwen3-max", "qwen3-vl-plus", "antdigital/Ling-3.1-flash"),
     model_prefixes=("qwen", "qwq", "qvq"),
 )
 
+_DASHSCOPE_NATIVE_PROFILE = Profile(thinking=_DASHSCOPE_PROFILE.thinking)
 _DASHSCOPE_NATIVE = Provider(
     name="dashscope-native",
     title="Alibaba Model Studio, DashScope",
@@ -198,7 +200,8 @@ _DASHSCOPE_NATIVE = Provider(
     base_url="https://dashscope.aliyuncs.com/api/v1",
     base_url_variable="DASHSCOPE_HTTP_BASE_URL",
     key_variables=_DASHSCOPE.key_variables,
-    profile=Profile(thinking=_DASHSCOPE_PROFILE.thinking),
+    profile=_DASHSCOPE_NATIVE_PROFILE,
+    model_rows=_dashscope_models(_DASHSCOPE_NATIVE_PROFILE),
 )
 
 _DEEPSEEK_PROFILE = replace(
