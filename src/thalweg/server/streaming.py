@@ -7,7 +7,8 @@ request and a coroutine for each chunk: `GuardedProtocol` puts itself into the s
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -16,6 +17,8 @@ from thalweg.relay.budget import Share, no_room
 from thalweg.relay.exchange import Headers
 from thalweg.server.guard import GUARD, GuardedProtocol
 from thalweg.server.wire import Receive, Scope, Send
+
+T = TypeVar("T")
 
 
 class ClientGone(Exception):
@@ -68,6 +71,30 @@ async def _until_gone(receive: Receive, left: Callable[[], None]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     left()
+
+
+async def unless_gone(client: AsgiClient, receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """What `work` comes to. For what is awaited before an answer begins: as soon as the client leaves, it is cancelled.
+
+    Raises what it raises, and `ClientGone`.
+    """
+    task = asyncio.create_task(work)
+    gone = False
+
+    def left() -> None:
+        nonlocal gone
+        gone = True
+        task.cancel()
+
+    end_watch = client.watch(receive, left)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        if gone and task.cancelled():
+            raise ClientGone from None
+        raise
+    finally:
+        end_watch()
 
 
 async def read_body(receive: Receive, *, most_bytes: int, share: Share) -> bytes:
