@@ -10,7 +10,10 @@ from typing import Any
 from tests.cli.terminal import thalweg
 from thalweg.cli.main import COMMANDS
 from thalweg.config import VARIABLES, Settings
-from thalweg.dialects.openai_chat.repairs import ROWS
+from thalweg.dialects.anthropic_messages.tables import REPAIRS as OF_ANTHROPIC
+from thalweg.dialects.gemini.tables import REPAIRS as OF_GEMINI
+from thalweg.dialects.openai_chat.repairs import ROWS as OF_CHAT
+from thalweg.dialects.openai_responses.repairs import ROWS as OF_RESPONSES
 from thalweg.profiles.providers import PROVIDERS
 from thalweg.server.log import FIELDS, OTHER_FIELDS
 from thalweg.server.metrics import METRICS
@@ -29,19 +32,28 @@ very bytes and its place. A request switches all of them off with the header `x-
 
 Usage that the client did not ask for is withheld also without repairs, and an error in a stream is always said in the
 one form that every client understands.
-
-## OpenAI Chat
-
 """
+
+REPAIRS: dict[str, tuple[str, Mapping[str, str]]] = {
+    "openai-chat": ("OpenAI Chat", {row.name: row.why for row in OF_CHAT}),
+    "openai-responses": ("OpenAI Responses", {row.name: row.why for row in OF_RESPONSES}),
+    "anthropic": ("Anthropic Messages", OF_ANTHROPIC),
+    "gemini": ("Gemini", OF_GEMINI),
+}
+"""By dialect: its title, and why each row is needed."""
 
 
 def render() -> str:
     """The page."""
-    lines = ["| row | why, and what is sent instead | left out for |", "| --- | --- | --- |"]
-    for row in ROWS:
-        without = [p.title for p in PROVIDERS if p.dialect == "openai-chat" and row.name not in p.profile.repairs]
-        lines.append(f"| `{row.name}` | {row.why} | {', '.join(without)} |")
-    return HEAD + "\n".join(lines) + "\n"
+    return HEAD + "".join(_repairs(dialect, title, rows) for dialect, (title, rows) in REPAIRS.items())
+
+
+def _repairs(dialect: str, title: str, rows: Mapping[str, str]) -> str:
+    lines = [f"\n## {title}\n", "| row | why, and what is sent instead | left out for |", "| --- | --- | --- |"]
+    for name, why in rows.items():
+        without = [p.title for p in PROVIDERS if p.dialect == dialect and name not in p.profile.repairs]
+        lines.append(f"| `{name}` | {why} | {', '.join(without)} |")
+    return "\n".join(lines) + "\n"
 
 
 def test_the_page_of_repairs_is_the_table_of_repairs() -> None:
@@ -175,10 +187,14 @@ def _variables() -> str:
 
 
 def _of_providers() -> str:
-    rows = []
+    rows, places = [], {row.name: row.base_url_variable for row in PROVIDERS}
     for row in PROVIDERS:
+        main = places.get(row.sibling_of)
+        if main == row.base_url_variable:
+            continue
         keys = " or ".join(f"`{name}`" for name in row.key_variables)
-        rows.append(f"| {row.title} | {keys} | `{row.base_url_variable}` | `{row.base_url}` |")
+        beside = f", or there at the host of `{main}`" if main else ""
+        rows.append(f"| {row.title} | {keys} | `{row.base_url_variable}` | `{row.base_url}`{beside} |")
     return _table("| provider | key | address | unless set |", rows)
 
 

@@ -112,10 +112,16 @@ NUMBERED_BLOCK = (
 
 NOT_FINISHED = frozenset({"", "FINISH_REASON_UNSPECIFIED"})
 
-GEMINI_REPAIRS = frozenset({"framing", "numeric-enums", "separators"})
-"""Repair rows, for what google-genai 3.3 or @google/genai 2.32 stumble over (run 2026-11). `framing`: comments, event
-and id lines, `data:` without its space, several data lines, JSON without `data:`, and `[DONE]`. `numeric-enums`:
-numbers where words belong. `separators`: U+2028, U+2029 and U+0085 unescaped, where the line is cut."""
+REPAIRS = {
+    "framing": "Comments, event and id lines, `data:` without its space, several data lines, JSON without `data:`, and "
+               "`[DONE]` raise in google-genai or in @google/genai. Sent as one line of `data: ` each, or left out.",
+    "numeric-enums": "Numbers where words belong, as `finishReason: 1`, are no word that the SDKs know. Sent as words.",
+    "separators": "At U+2028, U+2029 and U+0085 google-genai cuts the line, and reads neither half. Sent escaped.",
+}  # fmt: skip
+"""Every row by name, and why it is needed: what google-genai 3.3 or @google/genai 2.32 stumble over (run 2026-11)."""
+
+GEMINI_REPAIRS = frozenset(REPAIRS)
+"""Every mend of Gemini streams that is known to be needed by some SDK."""
 
 
 def finish_word(value: Any) -> str | None:
