@@ -193,7 +193,7 @@ def _of_providers() -> str:
         if main == row.base_url_variable:
             continue
         keys = " or ".join(f"`{name}`" for name in row.key_variables)
-        beside = f", or there at the host of `{main}`" if main else ""
+        beside = f", or that path at the host of `{main}`" if main else ""
         rows.append(f"| {row.title} | {keys} | `{row.base_url_variable}` | `{row.base_url}`{beside} |")
     return _table("| provider | key | address | unless set |", rows)
 
