@@ -253,7 +253,7 @@ async def test_closing_drops_every_connection() -> None:
 
 
 class Broken(Play):
-    def respond(self, method: bytes, target: bytes, body: bytes) -> Iterator[Step]:
+    def respond(self, method: bytes, target: bytes, body: bytes, headers: Any = ()) -> Iterator[Step]:
         raise ZeroDivisionError
 
 

@@ -10,7 +10,7 @@ from tests.simulator.stage import CHAT, SIMULATOR, ask, bodies, body_of, deltas,
 from thalweg.canon.script import SendBody, SendHead, Wait
 from thalweg.simulator.provider import Simulator
 
-SPEAK = ("json", "vision", "long", "slow", "filter", "stream-only")
+SPEAK = ("agent", "redacted", "json", "vision", "long", "slow", "filter", "stream-only")
 
 
 def error_of(steps: list) -> dict:

@@ -45,10 +45,10 @@ class RememberingPlay(Play):
         super().__init__()
         self.played: dict[str, list[Played]] = {}
 
-    def respond(self, method: bytes, target: bytes, body: bytes) -> Iterator[Step]:
+    def respond(self, method: bytes, target: bytes, body: bytes, headers: Any = ()) -> Iterator[Step]:
         played = Played(body)
         self.played.setdefault(played.model, []).append(played)
-        return self._watched(super().respond(method, target, body), played)
+        return self._watched(super().respond(method, target, body, headers), played)
 
     def _watched(self, steps: Iterator[Step], played: Played) -> Iterator[Step]:
         keep = "endless" not in played.model

@@ -16,7 +16,7 @@ import sys
 import termios
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import NamedTuple, cast
 
@@ -30,6 +30,8 @@ from thalweg.upstream.base import UpstreamRequest
 from thalweg.upstream.played import Player
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
+_HEARD = frozenset({b"authorization", b"anthropic-version", b"x-goog-api-key", b"x-dashscope-sse"})
+"""Headers of a request that mean something here. Keys are taken in any that carries them."""
 _MAX_WAITING = 16
 """Requests that a client may send ahead of their answers."""
 _KEPT_CLOSES = 10_000
@@ -58,16 +60,18 @@ class Play:
 
     def __call__(self, request: UpstreamRequest) -> Iterator[Step]:
         """The steps of the answer to a request that never leaves the process."""
-        return self.respond(request.method, request.target, request.body)
+        return self.respond(request.method, request.target, request.body, request.headers)
 
     def refuse_key(self, authorization: bytes | None) -> Iterator[Step] | None:
         """The steps of the answer to a key that is missing or wrong; `None` where the request may be answered."""
         return self._simulator.refuse_key(authorization, seed=0)
 
-    def respond(self, method: bytes, target: bytes, body: bytes) -> Iterator[Step]:
-        """The steps of the answer to any HTTP request."""
-        seed = next(self._seeds)
-        return self._simulator.respond(method, target, body, seed=seed, created=int(time.time()))
+    def respond(
+        self, method: bytes, target: bytes, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()
+    ) -> Iterator[Step]:
+        """The steps of the answer to any HTTP request. Names of headers are lower case."""
+        seed, created = next(self._seeds), int(time.time())
+        return self._simulator.respond(method, target, body, seed=seed, created=created, headers=headers)
 
 
 def manner_names() -> tuple[str, ...]:
@@ -133,8 +137,14 @@ class _Asked(NamedTuple):
     method: bytes
     target: bytes
     body: bytes
-    authorization: bytes | None
+    headers: tuple[tuple[bytes, bytes], ...]
+    """Those that say something about the answer, with names in small letters."""
     keep_alive: bool
+
+    @property
+    def authorization(self) -> bytes | None:
+        """That header's value."""
+        return dict(self.headers).get(b"authorization")
 
 
 class _Connection(asyncio.Protocol):
@@ -153,7 +163,7 @@ class _Connection(asyncio.Protocol):
         """Requests that wait for the answer before theirs."""
         # For the request that is being read.
         self._target = b""
-        self._authorization: bytes | None = None
+        self._headers: list[tuple[bytes, bytes]] = []
         self._body: list[bytes] = []
         self._body_bytes = 0
         # For the request that is being answered.
@@ -209,16 +219,17 @@ class _Connection(asyncio.Protocol):
     # What the parser calls.
 
     def on_message_begin(self) -> None:
-        self._target, self._authorization, self._body, self._body_bytes = b"", None, [], 0
+        self._target, self._headers, self._body, self._body_bytes = b"", [], [], 0
 
     def on_url(self, url: bytes) -> None:
         self._target += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if name.lower() == b"expect" and value.lower() == b"100-continue":
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        elif name.lower() == b"authorization":
-            self._authorization = value
+        elif name in _HEARD:
+            self._headers.append((name, value))
 
     def on_body(self, data: bytes) -> None:
         self._body.append(data)
@@ -229,7 +240,7 @@ class _Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         self._server.requests_seen += 1
         method, keep = self._parser.get_method(), self._parser.should_keep_alive()
-        self._asked.append(_Asked(method, self._target, b"".join(self._body), self._authorization, keep))
+        self._asked.append(_Asked(method, self._target, b"".join(self._body), tuple(self._headers), keep))
         if len(self._asked) > _MAX_WAITING:
             self.drop()
         elif self._player is None:
@@ -245,7 +256,8 @@ class _Connection(asyncio.Protocol):
 
     def _answer(self, asked: _Asked) -> Iterator[Step]:
         play = self._server.play
-        return play.refuse_key(asked.authorization) or play.respond(asked.method, asked.target, asked.body)
+        refused = play.refuse_key(asked.authorization)
+        return refused or play.respond(asked.method, asked.target, asked.body, asked.headers)
 
     # What the player calls.
 

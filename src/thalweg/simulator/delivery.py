@@ -51,7 +51,8 @@ class Style(msgspec.Struct, frozen=True, kw_only=True):
 
 def plain_style(order: Order) -> Style:
     """An answer that says its id, and nothing while it is silent."""
-    return Style(headers=((b"x-request-id", order.response_id.encode()),))
+    name = order.response_id
+    return Style(headers=((b"x-request-id", name.encode()), *order.vendor.headers(name)))
 
 
 def deliver_stream(dialect: Dialect, order: Order, beats: Iterable[Beat], style: Style) -> Iterator[Sent]:

@@ -10,6 +10,7 @@ import math
 import random
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 import msgspec
 
@@ -42,6 +43,8 @@ class Scene(msgspec.Struct, frozen=True):
     knobs: Knobs
     choice: int
     rng: random.Random
+    must_think: bool = False
+    """Whether a call may not come without a thought before it, where thinking is asked for."""
 
 
 class Passage(msgspec.Struct, frozen=True):
@@ -54,6 +57,8 @@ class Passage(msgspec.Struct, frozen=True):
     call_kind: str = "function"
     hidden: bool = False
     """Whether it is counted and takes its time, and is not sent."""
+    redacted: bool = False
+    """Whether of a hidden thought nothing but its ciphertext may be seen."""
     finish: FinishReason | None = None
     """Why the answer ends after it; `None` lets it go on, or end as usual."""
 
@@ -100,14 +105,68 @@ def _reasoning(scene: Scene) -> Iterator[Passage]:
 def _tools(scene: Scene) -> Iterator[Passage]:
     """Calls what is offered, or speaks as `text` when results are there or nothing may be called."""
     tools = [] if scene.turn.results else _callable_tools(scene.asked)
+    if scene.must_think:
+        yield from _thoughts(scene)
     if not tools:
         yield from speak_text(scene)
     for tool in tools:
-        call_id = f"call_{scene.rng.getrandbits(96):024x}"
-        if tool.kind == "custom":
-            yield Passage("tool_call", split(CHINESE.closings[0]), call_id, tool.name, "custom")
-        else:
-            yield Passage("tool_call", split(fill_arguments(tool.parameters, scene.rng)), call_id, tool.name)
+        yield _call(scene, tool)
+
+
+def _call(scene: Scene, tool: Tool, arguments: str | None = None) -> Passage:
+    """A call with these arguments, or with any that fit."""
+    call_id = f"call_{scene.rng.getrandbits(96):024x}"
+    if tool.kind == "custom":
+        return Passage("tool_call", split(CHINESE.closings[0]), call_id, tool.name, "custom")
+    given = fill_arguments(tool.parameters, scene.rng) if arguments is None else arguments
+    return Passage("tool_call", split(given), call_id, tool.name)
+
+
+_STEPS = 3
+"""How often `agent` calls before it answers."""
+
+
+def _agent(scene: Scene) -> Iterator[Passage]:
+    """Goes through three steps with calls, whatever comes of them, and then tells all results."""
+    tools = _callable_tools(scene.asked)
+    step = scene.turn.steps + 1 if tools else _STEPS + 1
+    # Each step is another draw, also where a seed is given: no two calls of one task may have one id.
+    scene = msgspec.structs.replace(scene, rng=random.Random(f"step {step} {scene.rng.getrandbits(64)}"))
+    yield from _thoughts(scene, unasked=True)
+    if step == 1:
+        pair = [tools[0], tools[1 % len(tools)]]
+        for tool in pair[:1] if scene.asked.parallel_tool_calls is False else pair:
+            yield _call(scene, tool)
+    elif step == 2:
+        yield _call(scene, tools[-1], "{}")
+    elif step == _STEPS:
+        yield _call(scene, tools[0], _nested(tools[0], scene.rng))
+    else:
+        yield _shaped(scene) or Passage("text", _of_length(_told(scene), scene.knobs.tokens))
+
+
+def _nested(tool: Tool, rng: random.Random) -> str:
+    """Arguments that fit, and beside them, unless the schema forbids it, what is easily spoiled on the way."""
+    fitting: dict[str, Any] = msgspec.json.decode(fill_arguments(tool.parameters, rng))
+    if not (isinstance(tool.parameters, dict) and tool.parameters.get("additionalProperties") is False):
+        fitting["détails 深泓"] = {
+            "鱼": ["🐟", "e\u0301", 'a "quote", a \\ and a\nline', "\u2028"],
+            "numbers": [0, -7, 2.5, 1e21, 9007199254740991],
+            "nothing": [None, True, False, {}, [], ""],
+        }
+    return msgspec.json.encode(fitting).decode()
+
+
+def _told(scene: Scene) -> str:
+    """Every result since the user's last words, in order."""
+    told = [_voice(scene).told + _result_text(result) for result in scene.turn.all_results]
+    return _framed(scene, [*told, *map(describe, scene.turn.media)])
+
+
+def _redacted(scene: Scene) -> Iterator[Passage]:
+    for passage in _thoughts(scene, unasked=True):
+        yield msgspec.structs.replace(passage, hidden=True, redacted=True)
+    yield from speak_text(scene)
 
 
 def _json(scene: Scene) -> Iterator[Passage]:
@@ -140,6 +199,12 @@ SPEAKERS: dict[str, Model] = {
         _tools,
         "Calls every tool that is offered once, with arguments that fit its schema; with their results, answers.",
     ),
+    "agent": Model(
+        _agent,
+        "Thinks and calls in three steps: two tools at once, one without arguments, one with nested ones in many "
+        "scripts; then tells all results.",
+    ),
+    "redacted": Model(_redacted, "Thinks what nobody may see, then answers as `text`."),
     "json": Model(_json, "Answers with JSON: of the schema that was sent, or else a small object."),
     "vision": Model(_vision, "Says what it finds in the images that were sent with the prompt: format, size, colour."),
     "long": Model(_long, f"Writes an article of {_LONG_TOKENS:,} tokens in Markdown, or of as many as `tokens` says."),

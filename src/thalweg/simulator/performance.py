@@ -1,8 +1,8 @@
 """Turns what a model says into canonical events with times between them. Lazy: nothing is made before it is asked for.
 
 Theory of operation. A model gives passages for each choice. A choice cuts them at its token budget and its stop
-sequences and groups their tokens into deltas; the choices take turns, event by event; every event gets the time that
-passes before it and a number, by which faults find their place.
+sequences, groups their tokens into deltas and has its vendor sign them; the choices take turns, event by event; every
+event gets the time that passes before it and a number, by which faults find their place.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import itertools
 import math
 import random
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
@@ -26,12 +27,15 @@ from thalweg.canon.events import (
     UsageReported,
 )
 from thalweg.canon.finish import FinishReason
-from thalweg.canon.request import Request, Sampling
+from thalweg.canon.parts import Signature
+from thalweg.canon.request import Request
 from thalweg.canon.usage import Usage
 from thalweg.simulator.knobs import Knobs
 from thalweg.simulator.models import Model, Passage, Scene
 from thalweg.simulator.tokens import StopSearch
 from thalweg.simulator.turn import input_tokens, last_turn
+from thalweg.simulator.vendors.base import PLAIN, Asking, Prover, Tree, Vendor
+from thalweg.simulator.vendors.proofs import A_TEXT, ANYTHING, Follower, a_call
 
 FINGERPRINT = "fp_thalweg_sim"
 """The `system_fingerprint` of every simulated answer."""
@@ -59,11 +63,34 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     knobs: Knobs
     seed: int
     created: int
+    vendor: Vendor = PLAIN
+    tree: Tree = {}
+    """The request as it came, for the vendor."""
 
     @property
     def response_id(self) -> str:
         """The same for the same seed and model name."""
-        return f"sim-{random.Random(f'id {self.seed} {self.asked.model}').getrandbits(96):024x}"
+        rng = random.Random(f"id {self.seed} {self.asked.model}")
+        if self.vendor.response_id is not None:
+            return self.vendor.response_id(rng)
+        return f"sim-{rng.getrandbits(96):024x}"
+
+    def prover(self, choice: int) -> Prover | None:
+        """Who names and signs the parts of a choice; `None` where nobody does."""
+        if self.vendor.prover is None:
+            return None
+        return self.vendor.prover(Asking(f"{self.entropy} {choice}", self.tree, self.asked.stream))
+
+    @property
+    def entropy(self) -> str:
+        """What ids and signatures are made of: another turn of the talk has others, whatever the seed."""
+        talk = [self.tree.get(name) for name in ("messages", "input", "contents")]
+        return f"{self.seed} {sha256(msgspec.json.encode(talk)).hexdigest()}"
+
+    @property
+    def arguments_arrive(self) -> bool:
+        """Whether no fault changes what is called."""
+        return _CHANGE_ARGUMENTS.isdisjoint(self.knobs.fault)
 
 
 class Tally:
@@ -106,11 +133,17 @@ def _events(order: Order, tally: Tally) -> Iterator[Event | _Silence]:
     indexes, turn = itertools.count(), last_turn(order.asked.messages)
     choices = []
     for at in range(order.asked.sampling.n):
-        scene = Scene(order.asked, turn, order.knobs, at, random.Random(f"choice {at} {order.seed}"))
-        said = order.model.speak(scene)
-        choices.append(_Choice(at, order.asked.sampling, order.knobs.chunk, tally, indexes).events(said))
-    yield from _in_turns(choices)
+        rng = random.Random(f"choice {at} {order.seed}")
+        scene = Scene(order.asked, turn, order.knobs, at, rng, must_think=order.vendor.must_think)
+        choices.append(_Choice(at, order, tally, indexes).events(order.model.speak(scene)))
+    finished: list[Event] = []
+    for event in _in_turns(choices):
+        if isinstance(event, ChoiceFinished) and not order.vendor.usage_last:
+            finished.append(event)
+        else:
+            yield event
     yield UsageReported(usage=tally.usage())
+    yield from finished
     yield ResponseEnded()
 
 
@@ -129,12 +162,69 @@ _LAST_REASONS = (FinishReason.LENGTH, FinishReason.STOP_SEQUENCE)
 """Reasons after which a choice says nothing more."""
 
 
+_CHANGE_ARGUMENTS = frozenset({"args-broken", "args-empty"})
+"""Faults after which a call is not what was said."""
+
+
+class _Heard:
+    """What a part has said, as far as its proof needs it: thoughts, which are short, and of a text only its digest."""
+
+    def __init__(self, kind: str, *, kept: bool) -> None:
+        self._pieces: list[str] | None = [] if kept and kind == "reasoning" else None
+        self._digest = sha256() if kept and kind == "text" else None
+
+    def add(self, text: str) -> None:
+        """Take in a delta."""
+        if self._pieces is not None:
+            self._pieces.append(text)
+        elif self._digest is not None:
+            self._digest.update(text.encode("utf-8", "surrogatepass"))
+
+    def text(self) -> str:
+        """All of a thought."""
+        return "".join(self._pieces or ())
+
+    def digest(self) -> str:
+        """Of a text."""
+        return self._digest.hexdigest() if self._digest is not None else ""
+
+
+class _Ahead:
+    """Passages, of which the next can be looked at."""
+
+    def __init__(self, passages: Iterable[Passage]) -> None:
+        self._passages = iter(passages)
+        self._seen: list[Passage] = []
+
+    def __iter__(self) -> Iterator[Passage]:
+        while (passage := self.next()) is not None:
+            yield passage
+
+    def next(self) -> Passage | None:
+        """Take the next."""
+        return self._seen.pop() if self._seen else next(self._passages, None)
+
+    def peek(self) -> Passage | None:
+        """The next; a call has its tokens as a list then."""
+        passage = self.next()
+        if passage is None:
+            return None
+        if passage.kind == "tool_call":
+            passage = msgspec.structs.replace(passage, tokens=list(passage.tokens))
+        self._seen.append(passage)
+        return passage
+
+
 class _Choice:
     """One choice while it is made: how many tokens it has left, and why it ends."""
 
-    def __init__(self, at: int, sampling: Sampling, chunk: int, tally: Tally, indexes: Iterator[int]) -> None:
+    def __init__(self, at: int, order: Order, tally: Tally, indexes: Iterator[int]) -> None:
+        sampling = order.asked.sampling
         self._at = at
-        self._chunk = chunk
+        self._chunk = order.knobs.chunk
+        self._vendor = order.vendor
+        self._prover = order.prover(at)
+        self._arguments_arrive = order.arguments_arrive
         self._tally = tally
         self._indexes = indexes
         self._left: float = math.inf if sampling.max_tokens is None else sampling.max_tokens
@@ -142,21 +232,25 @@ class _Choice:
         self._reason = FinishReason.STOP
 
     def events(self, passages: Iterable[Passage]) -> Iterator[Event | _Silence]:
-        for passage in passages:
+        ahead = _Ahead(passages)
+        for passage in ahead:
             if self._left <= 0:
                 self._reason = FinishReason.LENGTH
             if self._reason in _LAST_REASONS:
                 break
             if passage.kind == "tool_call":
                 self._reason = FinishReason.TOOL_CALLS
-            yield from (self._silence if passage.hidden else self._part)(passage)
+            yield from (self._hidden if passage.hidden else self._part)(passage, ahead)
             if passage.finish is not None and self._reason not in _LAST_REASONS:
                 self._reason = passage.finish
                 break
         yield ChoiceFinished(reason=self._reason, choice=self._at, stop_sequence=self._stop.found)
 
-    def _part(self, passage: Passage) -> Iterator[Event]:
+    def _part(self, passage: Passage, ahead: _Ahead) -> Iterator[Event]:
         index = next(self._indexes)
+        arguments: str | None = None
+        if self._prover is not None and passage.kind == "tool_call":
+            passage, arguments = self._named(self._prover, passage)
         yield PartStarted(
             index=index,
             kind=passage.kind,
@@ -164,17 +258,64 @@ class _Choice:
             call_id=passage.call_id,
             name=passage.name,
             call_kind=passage.call_kind,
+            form=self._vendor.form,
         )
+        heard = _Heard(passage.kind, kept=self._prover is not None)
         tokens = self._within(passage)
         while delta := list(itertools.islice(tokens, self._chunk)):
             self._tally.add(passage, len(delta))
-            yield PartDelta(index=index, choice=self._at, text="".join(delta))
-        yield PartEnded(index=index, choice=self._at)
+            text = "".join(delta)
+            heard.add(text)
+            yield PartDelta(index=index, choice=self._at, text=text)
+        signature = self._sign(passage, heard, arguments, ahead)
+        yield PartEnded(index=index, choice=self._at, signature=signature)
 
-    def _silence(self, passage: Passage) -> Iterator[_Silence]:
+    def _named(self, prover: Prover, passage: Passage) -> tuple[Passage, str | None]:
+        """A call with its vendor's id, and its arguments if they arrive as they are said."""
+        tokens = list(passage.tokens)
+        arguments = self._arriving(tokens)
+        call_id = prover.call_id(passage.name or "", arguments)
+        return msgspec.structs.replace(passage, tokens=tokens, call_id=call_id), arguments
+
+    def _arriving(self, tokens: list[str]) -> str | None:
+        return "".join(tokens) if self._arguments_arrive and len(tokens) <= self._left else None
+
+    def _sign(self, passage: Passage, heard: _Heard, arguments: str | None, ahead: _Ahead) -> Signature | None:
+        """The proof of a part that has been said."""
+        if self._prover is None:
+            return None
+        if passage.kind == "reasoning":
+            return self._prover.sign_reasoning(heard.text(), self._follower(ahead), redacted=passage.redacted)
+        if passage.kind == "tool_call":
+            return self._prover.sign_call(passage.name or "", arguments)
+        whole = passage.finish is None and self._reason in (FinishReason.STOP, FinishReason.STOP_SEQUENCE)
+        return self._prover.sign_text(heard.digest()) if passage.kind == "text" and whole else None
+
+    def _follower(self, ahead: _Ahead) -> Follower:
+        """What will be said after this part."""
+        passage = ahead.peek()
+        if passage is None or self._left <= 0:
+            return ANYTHING
+        if passage.kind != "tool_call":
+            return A_TEXT
+        arguments = self._arriving(list(passage.tokens))
+        return ANYTHING if arguments is None else a_call(passage.name or "", arguments)
+
+    def _hidden(self, passage: Passage, ahead: _Ahead) -> Iterator[Event | _Silence]:
+        """A thought that is not shown; to some vendors' clients it is a part without a text."""
+        if self._prover is None or not self._vendor.hidden_parts:
+            yield self._silence(passage)
+            return
+        index = next(self._indexes)
+        yield PartStarted(index=index, kind=passage.kind, choice=self._at, form="hidden")
+        yield self._silence(passage)
+        signature = self._prover.sign_reasoning("", self._follower(ahead), redacted=passage.redacted)
+        yield PartEnded(index=index, choice=self._at, signature=signature, redacted=passage.redacted)
+
+    def _silence(self, passage: Passage) -> _Silence:
         tokens = sum(1 for _ in self._within(passage))
         self._tally.add(passage, tokens)
-        yield _Silence(-(-tokens // self._chunk))
+        return _Silence(-(-tokens // self._chunk))
 
     def _within(self, passage: Passage) -> Iterator[str]:
         """The tokens that stop sequences and the budget leave."""

@@ -14,28 +14,25 @@ from thalweg.canon.errors import GatewayError, InvalidRequest, MethodNotAllowed,
 from thalweg.canon.request import Request
 from thalweg.canon.script import Step
 from thalweg.dialects.base import Dialect, WireAnswer
-from thalweg.simulator.catalogue import LISTED, MODELS
+from thalweg.simulator.about import count_tokens, known_model, list_models, read_tree, tell_model
+from thalweg.simulator.catalogue import MODELS
 from thalweg.simulator.delivery import Style, deliver_stream, deliver_whole, plain_style, whole_answer
 from thalweg.simulator.faults import table as faults
-from thalweg.simulator.knobs import Turned, read_knobs
+from thalweg.simulator.knobs import FIELD, Turned, read_knobs
 from thalweg.simulator.manners import house
 from thalweg.simulator.manners.base import Manner
 from thalweg.simulator.manners.errors import Refusal
 from thalweg.simulator.manners.table import MANNERS
 from thalweg.simulator.manners.voice import Voice, style_of
 from thalweg.simulator.models import Model
+from thalweg.simulator.paths import Headers, Place, find, told_target
 from thalweg.simulator.performance import Order, Tally, perform
 from thalweg.simulator.turn import input_tokens
+from thalweg.simulator.vendors.base import Spoken, Tree
+from thalweg.simulator.vendors.table import vendor_of
 
 _CHAT = "openai-chat"
 """The dialect of all manners."""
-_DIALECT_OF_PATH = {
-    b"/chat/completions": "openai-chat",
-    b"/responses": "openai-responses",
-    b"/messages": "anthropic",
-}
-_OWNER = "thalweg-simulator"
-
 _STREAM_ONLY = "This model only support stream mode, please enable the stream parameter to access the model."
 """Alibaba Model Studio's own words (its page of error messages, read 2026-11)."""
 
@@ -65,20 +62,31 @@ class Simulator:
             return None
         return _say(self._manner, refusal, seed)
 
-    def respond(self, method: bytes, target: bytes, body: bytes, *, seed: int, created: int) -> Iterator[Step]:
-        """What an HTTP request gets: an answer on a dialect's path, the list of models, or an error status."""
+    def respond(
+        self, method: bytes, target: bytes, body: bytes, *, seed: int, created: int, headers: Headers = ()
+    ) -> Iterator[Step]:
+        """What an HTTP request gets: an answer on a dialect's path, a count of tokens, the models, or an error status.
+
+        Names of headers are lower case.
+        """
         path = target.partition(b"?")[0]
         if self._manner is not None:
             return self._respond_as(self._manner, method, path, body, seed=seed, created=created)
-        name = next((name for end, name in _DIALECT_OF_PATH.items() if path.endswith(end)), "")
-        if name in self._dialects:
-            if method == b"POST":
-                return self.answer(name, body, seed=seed, created=created)
-            return self._refusal(MethodNotAllowed(f"{path.decode('latin-1')} takes POST only."), name)
-        if method == b"GET" and path.endswith(b"/models"):
-            return whole_answer(_models(created))
-        message = f"The simulated provider has no {method.decode('latin-1')} {path.decode('latin-1')}."
-        return self._refusal(NotFound(message), next(iter(self._dialects)))
+        headers = tuple(headers)
+        place = find(target, headers)
+        name = place.dialect if place.dialect in self._dialects else next(iter(self._dialects))
+        try:
+            if place.wish == "nothing" or place.dialect not in self._dialects:
+                raise NotFound(f"The simulated provider has no {_shown(method)} {_shown(path)}.")
+            if place.wish == "models":
+                return whole_answer(_tell_models(method, path, place, created))
+            if method != b"POST":
+                raise MethodNotAllowed(f"{_shown(path)} takes POST only.")
+            if place.wish == "count":
+                return whole_answer(count_tokens(self._dialects[name], target, body, faults.FAULTS))
+        except RequestError as error:
+            return self._refusal(error, name)
+        return self.answer(name, body, seed=seed, created=created, target=told_target(place, target, headers))
 
     def _respond_as(
         self, manner: Manner, method: bytes, path: bytes, body: bytes, *, seed: int, created: int
@@ -90,14 +98,15 @@ class Simulator:
             return whole_answer(house.list_models(manner, created))
         return self.answer(_CHAT, body, seed=seed, created=created)
 
-    def answer(self, dialect_name: str, body: bytes, *, seed: int, created: int) -> Iterator[Step]:
+    def answer(self, dialect_name: str, body: bytes, *, seed: int, created: int, target: bytes = b"") -> Iterator[Step]:
         """The answer to a generation request in that dialect. The same arguments give the same bytes.
 
-        `seed` holds where the model's name gives none; `created` is in Unix seconds. Never raises for what the request
-        holds: it is refused in its dialect.
+        `target` is the path and query it came to, where the dialect says half of it there. `seed` holds where the
+        model's name gives none; `created` is in Unix seconds. Never raises for what the request holds: it is refused in
+        its dialect.
         """
         try:
-            prepared = self._prepare(dialect_name, body, seed=seed, created=created)
+            prepared = self._prepare(dialect_name, body, target, seed=seed, created=created)
         except RequestError as error:
             return self._refusal(error, dialect_name, seed=seed)
         if not isinstance(prepared, _Prepared):
@@ -105,22 +114,25 @@ class Simulator:
         order, dialect, style, tally = prepared
         if (steps := faults.instead(dialect, order)) is not None:
             return steps
-        beats = faults.in_events(order, perform(order, tally))
+        beats = faults.in_events(dialect.name, order, perform(order, tally))
         if order.asked.stream:
             sent = faults.in_frames(dialect, order, deliver_stream(dialect, order, beats, style))
         else:
-            sent = deliver_whole(dialect, order, beats, style)
+            sent = faults.in_whole(dialect, order, deliver_whole(dialect, order, beats, style))
         return faults.on_connection(order, sent)
 
-    def _prepare(self, dialect_name: str, body: bytes, *, seed: int, created: int) -> _Prepared | Iterator[Step]:
+    def _prepare(
+        self, dialect_name: str, body: bytes, target: bytes, *, seed: int, created: int
+    ) -> _Prepared | Iterator[Step]:
         """Read the request; a provider's refusal where its manner has one. Raises `RequestError` for our own."""
         dialect = self._dialects[dialect_name]
-        asked = dialect.read_request(body).canon()
+        asked = dialect.read_request(body, target).canon()
+        tree = read_tree(body)
+        asked = _with_knobs(asked, tree)
         name, turned = read_knobs(asked, faults.FAULTS)
         manner = self._manner_for(turned.get("manner"), dialect_name)
         if manner is None:
-            order = _order(asked, name, turned, seed=seed, created=created)
-            return _Prepared(order, dialect, plain_style(order), Tally(input_tokens(asked)))
+            return _plainly(dialect, asked, tree, name, turned, seed=seed, created=created)
         taken = house.take(manner, asked, name, body)
         if isinstance(taken, Refusal):
             return _say(manner, taken, seed)
@@ -150,12 +162,26 @@ def _say(manner: Manner, refusal: Refusal, seed: int) -> Iterator[Step]:
     return whole_answer(manner.errors.say(refusal, house.request_id(manner, seed)))
 
 
-def _order(asked: Request, name: str, turned: Turned, *, seed: int, created: int) -> Order:
-    """Find the model. Raises `RequestError` for what the simulator cannot answer."""
-    model = MODELS.get(name.removeprefix("sim/"))
-    if model is None:
-        raise NotFound(f"The simulator has no model {name!r}; there are {', '.join(LISTED)}.", param="model")
-    return _ordered(asked, model, name, turned, seed=seed, created=created)
+def _plainly(
+    dialect: Dialect, asked: Request, tree: Tree, name: str, turned: Turned, *, seed: int, created: int
+) -> _Prepared:
+    """An answer of the simulator's own. Raises `RequestError` for what it cannot answer, or its vendor would not."""
+    vendor = vendor_of(dialect.name)
+    model = MODELS[known_model(name)]
+    order = _ordered(vendor.reads(asked, tree), model, name, turned, seed=seed, created=created)
+    order = msgspec.structs.replace(order, vendor=vendor, tree=tree)
+    faults.check(dialect.name, order)
+    vendor.check(tree)
+    tally = Tally(input_tokens(asked))
+    voice = vendor.voice(dialect, Spoken(order.entropy, tally.usage))
+    return _Prepared(order, voice, plain_style(order), tally)
+
+
+def _with_knobs(asked: Request, tree: Tree) -> Request:
+    """The request with the field that turns knobs, also where its dialect passes over fields that it does not know."""
+    if FIELD in asked.extensions or tree.get(FIELD) is None:
+        return asked
+    return msgspec.structs.replace(asked, extensions=asked.extensions | {FIELD: tree[FIELD]})
 
 
 def _ordered(asked: Request, model: Model, name: str, turned: Turned, *, seed: int, created: int) -> Order:
@@ -169,7 +195,12 @@ def _ordered(asked: Request, model: Model, name: str, turned: Turned, *, seed: i
     return Order(asked=asked, model=model, knobs=knobs, seed=seed, created=created)
 
 
-def _models(created: int) -> WireAnswer:
-    rows = [{"id": name, "object": "model", "created": created, "owned_by": _OWNER} for name in LISTED]
-    body = msgspec.json.encode({"object": "list", "data": rows})
-    return WireAnswer(200, ((b"content-type", b"application/json"),), body)
+def _tell_models(method: bytes, path: bytes, place: Place, created: int) -> WireAnswer:
+    """The list of models, or one of them."""
+    if method != b"GET":
+        raise NotFound(f"The simulated provider has no {_shown(method)} {_shown(path)}.")
+    return tell_model(place.dialect, place.model, created) if place.model else list_models(place.dialect, created)
+
+
+def _shown(data: bytes) -> str:
+    return data.decode("latin-1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
 import msgspec
@@ -21,20 +22,45 @@ class Turn(msgspec.Struct, frozen=True):
     prompt: str
     results: tuple[ToolResult, ...]
     media: tuple[Media, ...]
+    steps: int = 0
+    """How often the assistant has called tools, and was answered, since the user's last words."""
+    all_results: tuple[ToolResult, ...] = ()
+    """The results of all those steps, in order."""
 
 
 def last_turn(messages: Iterable[Message]) -> Turn:
     """The last turn of a talk; an empty one where the user said nothing. An assistant's unfinished words are passed
     over.
     """
+    messages = tuple(messages)
     parts = [part for message in reversed(_last_messages(messages)) for part in message.parts]
+    steps = _steps(messages)
     results = tuple(part for part in parts if isinstance(part, ToolResult))
     inside = [part for result in results for part in result.parts]
     return Turn(
         prompt="\n".join(part.text for part in parts if isinstance(part, Text)),
         results=results,
         media=tuple(part for part in [*parts, *inside] if isinstance(part, Media)),
+        steps=len(steps),
+        all_results=tuple(result for step in reversed(steps) for result in step),
     )
+
+
+def _steps(messages: Iterable[Message]) -> list[list[ToolResult]]:
+    """The results of each step since the user's last words, last step first. Whoever is told a result and a word beside
+    it is still at the same task.
+    """
+    steps: list[list[ToolResult]] = []
+    for role, run in groupby(reversed(tuple(messages)), key=lambda message: message.role == "assistant"):
+        if role:
+            continue
+        parts = [part for message in reversed(list(run)) for part in message.parts if message.role == "user"]
+        results = [part for part in parts if isinstance(part, ToolResult)]
+        if results:
+            steps.append(results)
+        elif parts:
+            break
+    return steps
 
 
 def _last_messages(messages: Iterable[Message]) -> list[Message]:

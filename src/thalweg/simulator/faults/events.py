@@ -67,6 +67,17 @@ def _args_broken(beats: Iterator[Beat], _: int) -> Iterator[Beat]:
         yield beat
 
 
+def without_arguments(beats: Iterator[Beat], _: int) -> Iterator[Beat]:
+    """Every tool call ends without a word of its arguments."""
+    calls: set[int] = set()
+    for beat in beats:
+        event = beat.event
+        if _begins_call(event):
+            calls.add(event.index)
+        if not (isinstance(event, PartDelta) and event.index in calls):
+            yield beat
+
+
 def _begins_call(event: Event) -> TypeGuard[PartStarted]:
     return isinstance(event, PartStarted) and event.kind == "tool_call"
 

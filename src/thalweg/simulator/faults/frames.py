@@ -22,6 +22,8 @@ Tree = dict[str, Any]
 
 _BIG_BYTES = 8 * 1024 * 1024
 """What `big-frame` adds unless the `size` knob says otherwise."""
+_ARRAY = (b"[", b",", b"]")
+"""How a frame of Gemini's JSON array begins, and no event of SSE."""
 _FIELD_SPACE = re.compile(rb"(?m)^(\w+): ")
 
 
@@ -262,16 +264,35 @@ def _edited(frame: bytes, edit: Callable[[Tree], None]) -> bytes:
 
 
 def _tree(frame: bytes) -> Tree:
-    data = SseDecoder().feed(frame)[0].data
-    return msgspec.json.decode(data, type=dict[str, Any]) if data and data.startswith(b"{") else {}
+    data = _payload(frame)
+    return msgspec.json.decode(data, type=dict[str, Any]) if data is not None else {}
+
+
+def _payload(frame: bytes) -> bytes | None:
+    """The JSON object in a frame; `None` where there is none, as in an end mark."""
+    if frame[:1] in _ARRAY:
+        return frame[frame.index(b"{") : frame.rindex(b"}") + 1] if b"{" in frame else None
+    read = SseDecoder().feed(frame)
+    data = read[0].data if read else None
+    return data if data is not None and data.startswith(b"{") else None
 
 
 def _with_payload(frame: bytes, change: Callable[[bytes], bytes]) -> bytes:
     """The frame with its JSON object changed; one that holds none, such as an end mark, stays."""
-    read = SseDecoder().feed(frame)[0]
-    if read.data is None or not read.data.startswith(b"{"):
+    data = _payload(frame)
+    if data is None:
         return frame
-    return encode_frame(change(read.data), event=read.event)
+    changed = change(data)
+    head, found, tail = frame.partition(data)
+    if not found:
+        # It stands on several lines, which are one now.
+        return encode_frame(changed, event=SseDecoder().feed(frame)[0].event)
+    field = b"data: " if head.endswith(b" ") else b"data:"
+    return head + changed.replace(b"\n", b"\n" + field) + tail
+
+
+edited = _edited
+"""A frame with the object in it edited, for faults that differ between dialects."""
 
 
 FRAME_FAULTS: dict[str, FrameFault] = {

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import msgspec
+
 from thalweg.canon.errors import UpstreamRefused
 from thalweg.canon.script import RefuseConnection, Stall, Step
-from thalweg.dialects.base import Dialect
+from thalweg.dialects.base import Dialect, WireAnswer
 from thalweg.simulator.delivery import whole_answer
 from thalweg.simulator.knobs import Knobs
 
@@ -54,10 +56,21 @@ def _status(status: int, retry_after_s: int | None = None) -> Instead:
             retryable=status in (408, 409, 429) or status >= 500,
         )
         error.retry_after_s = knobs.retry_after or retry_after_s
-        return whole_answer(dialect.encode_error(error))
+        return whole_answer(_with_status(dialect.encode_error(error), status))
 
     refuse.__doc__ = f"Status {status}{' with retry-after' if retry_after_s is not None else ''} instead of an answer."
     return refuse
+
+
+def _with_status(wire: WireAnswer, status: int) -> WireAnswer:
+    """An error with exactly this status, whichever its dialect has for that kind of fault."""
+    if wire.status == status:
+        return wire
+    tree = msgspec.json.decode(wire.body)
+    error = tree.get("error")
+    if isinstance(error, dict) and isinstance(error.get("code"), int):
+        error["code"] = status
+    return msgspec.structs.replace(wire, status=status, body=msgspec.json.encode(tree))
 
 
 INSTEAD: dict[str, Instead] = {

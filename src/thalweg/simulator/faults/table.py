@@ -8,10 +8,13 @@ from thalweg.canon.script import Step
 from thalweg.dialects.base import Dialect
 from thalweg.simulator.delivery import Sent
 from thalweg.simulator.faults.connection import CONNECTION_FAULTS
+from thalweg.simulator.faults.elsewhere import EVENTS_ELSEWHERE, FRAMES_ELSEWHERE, WHOLE_ELSEWHERE, check
 from thalweg.simulator.faults.events import EVENT_FAULTS
 from thalweg.simulator.faults.frames import FRAME_FAULTS
 from thalweg.simulator.faults.instead import INSTEAD
 from thalweg.simulator.performance import Beat, Order
+
+__all__ = ["FAULTS", "check", "in_events", "in_frames", "in_whole", "instead", "on_connection"]
 
 FAULTS: dict[str, str] = {
     name: (fault.__doc__ or "").partition("\n")[0]
@@ -27,19 +30,29 @@ def instead(dialect: Dialect, order: Order) -> Iterator[Step] | None:
     return None if name is None else INSTEAD[name](dialect, order.knobs)
 
 
-def in_events(order: Order, beats: Iterator[Beat]) -> Iterator[Beat]:
+def in_events(dialect: str, order: Order, beats: Iterator[Beat]) -> Iterator[Beat]:
     """The answer's events with its faults in them."""
     for name in order.knobs.fault:
-        if name in EVENT_FAULTS:
-            beats = EVENT_FAULTS[name](beats, order.knobs.at)
+        fault = EVENTS_ELSEWHERE.get((name, dialect)) or EVENT_FAULTS.get(name)
+        beats = fault(beats, order.knobs.at) if fault is not None else beats
     return beats
 
 
 def in_frames(dialect: Dialect, order: Order, sent: Iterator[Sent]) -> Iterator[Sent]:
     """A stream's steps with the faults of its frames in them."""
     for name in order.knobs.fault:
-        if name in FRAME_FAULTS:
-            sent = FRAME_FAULTS[name](sent, dialect, order)
+        if (name, dialect.name) in EVENTS_ELSEWHERE:
+            continue
+        fault = FRAMES_ELSEWHERE.get((name, dialect.name)) or FRAME_FAULTS.get(name)
+        sent = fault(sent, dialect, order) if fault is not None else sent
+    return sent
+
+
+def in_whole(dialect: Dialect, order: Order, sent: Iterator[Sent]) -> Iterator[Sent]:
+    """A whole answer's steps with the faults of its body in them."""
+    for name in order.knobs.fault:
+        fault = WHOLE_ELSEWHERE.get((name, dialect.name))
+        sent = fault(sent, dialect, order) if fault is not None else sent
     return sent
 
 
