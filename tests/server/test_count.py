@@ -19,7 +19,7 @@ from thalweg.upstream.base import Listener, ResponseHead, UpstreamRequest
 
 AN, GE, RS = "/v1/messages/count_tokens", "/v1beta/models/{}:countTokens", "/v1/responses/input_tokens"
 KEYS = {
-    "ANTHROPIC_API_KEY": "sk-ant-5e1f0a9d",
+    "ANTHROPIC_API_KEY": "5e1f0a9d.of-no-known-look",
     "GEMINI_API_KEY": "AIza-5e1f0a9d-5e1f0a9d",
     "OPENAI_API_KEY": "sk-openai-5e1f0a9d",
     "DEEPSEEK_API_KEY": "sk-deepseek-5e1f0a9d",
@@ -318,7 +318,7 @@ async def test_a_provider_without_the_endpoint_is_guessed_for(status: int, body:
         ((400, b'{"type":"error","error":{"type":"invalid_request_error","message":"thinking: no"}}'), 400, "thinking: no"),
         ((401, b'{"type":"error","error":{"type":"authentication_error","message":"no"}}'), 502, "refused ANTHROPIC_API_KEY"),
         ((429, b'{"type":"error","error":{"type":"rate_limit_error","message":"slow"}}'), 429, "slow"),
-        ((400, b'{"error":{"message":"bad key sk-ant-5e1f0a9d"}}'), 400, "[hidden]"),
+        ((400, b'{"error":{"message":"bad key 5e1f0a9d.of-no-known-look"}}'), 400, "[hidden]"),
         ((302, b""), 502, "anthropic answered with status 302"),
         ((200, b"x" * (1024 * 1024 + 1)), 502, "more than"),
         (UpstreamUnreachable("anthropic cannot be reached"), 502, "cannot be reached"),
