@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.live.conftest import StartGateway
-from tests.live.gateway import Gateway, WatchedSimulator
-from tests.sdk.examples import EXAMPLES, Examples, Ran
+from tests.live.gateway import Gateway, WatchedSimulator, clean_environment
+from tests.sdk.examples import EXAMPLES, RUN_S, Examples, Ran
 from tests.sdk.readings import assert_complete, assert_stopped, in_and_out, numbers
 
 pytestmark = pytest.mark.sdk
@@ -207,6 +209,16 @@ def test_on_loopback_a_gateway_without_a_key_takes_any(start_gateway: StartGatew
     assert "[ended: stop]" in ran.said
     assert_complete(ran.entry)
     assert ran.entry.key_id == "local"
+
+
+def test_a_provider_is_asked_without_a_gateway(tmp_path: Path) -> None:
+    """By the package itself, so in its own Python."""
+    environment = clean_environment() | {"THALWEG_HOME": str(tmp_path), "MODEL": FAST}
+    command = [sys.executable, EXAMPLES / "python" / "in_process.py", QUESTION]
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=RUN_S)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert QUESTION in ran.stdout
+    assert re.search(r"\[ended: stop, tokens: \d+\]", ran.stdout)
 
 
 def test_every_example_is_run_by_a_test() -> None:

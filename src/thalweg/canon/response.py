@@ -8,7 +8,7 @@ import msgspec
 
 from thalweg.canon.errors import GatewayError
 from thalweg.canon.finish import FinishReason
-from thalweg.canon.parts import Part
+from thalweg.canon.parts import Part, Reasoning, Text, ToolCall
 from thalweg.canon.usage import Usage
 
 
@@ -22,6 +22,21 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     raw_finish_reason: str | None = None
     stop_sequence: str | None = None
     logprobs: dict[str, Any] | None = None
+
+    @property
+    def text(self) -> str:
+        """All its text, joined."""
+        return "".join(part.text for part in self.parts if isinstance(part, Text))
+
+    @property
+    def reasoning(self) -> str:
+        """All its reasoning, joined."""
+        return "".join(part.text for part in self.parts if isinstance(part, Reasoning))
+
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls in it, in order."""
+        return tuple(part for part in self.parts if isinstance(part, ToolCall))
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,3 +53,13 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool = False
     """Whether the dialect's own end mark came and no error did."""
     extras: dict[str, Any] = {}
+
+    @property
+    def choice(self) -> Choice:
+        """The first choice; one without parts where there is none."""
+        return self.choices[0] if self.choices else Choice(index=0, parts=(), finish_reason=None)
+
+    @property
+    def text(self) -> str:
+        """All text of the first choice."""
+        return self.choice.text
