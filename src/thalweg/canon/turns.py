@@ -7,6 +7,7 @@ that fits everywhere.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from msgspec.structs import replace
@@ -68,35 +69,36 @@ def _with_ids(part: Part) -> Part:
 def _answered(said: Message, following: list[Message], losses: Losses) -> list[Message]:
     """What comes after an assistant's turn, its results first."""
     calls = [part for part in said.parts if isinstance(part, ToolCall) and part.kind != "server"]
-    found: dict[str, ToolResult] = {}
+    if not following:
+        return []
+    found: dict[str, list[ToolResult]] = {call.id: [] for call in calls}
     rest: list[Message] = []
-    names = {call.id for call in calls}
     for message in following:
         kept: list[Part] = []
         for part in message.parts:
             if not isinstance(part, ToolResult):
                 kept.append(part)
-            elif part.call_id not in names:
-                kept += _orphan(part, losses)
+            elif part.call_id in found:
+                found[part.call_id].append(part)
             else:
-                found[part.call_id] = _joined(found.get(part.call_id), part)
+                kept += _orphan(part, losses)
         rest.append(replace(message, parts=tuple(kept)))
-    if not following:
-        return []
-    results = tuple(found.get(call.id) or _missing(call, losses) for call in calls)
+    left = Counter(call.id for call in calls)
+    results = tuple(_taken(call, found[call.id], left, losses) for call in calls)
     return [Message(role="user", parts=results), *rest] if results else rest
 
 
-def _joined(before: ToolResult | None, part: ToolResult) -> ToolResult:
-    """Two results of one call are one, in order."""
-    if before is None:
-        return part
-    return replace(before, parts=before.parts + part.parts, is_error=before.is_error or part.is_error)
-
-
-def _missing(call: ToolCall, losses: Losses) -> ToolResult:
-    losses.approximate("messages", "a tool call has no result")
-    return ToolResult(call_id=call.id, parts=(Text(text=NO_RESULT),), name=call.name, is_error=True)
+def _taken(call: ToolCall, found: list[ToolResult], left: Counter[str], losses: Losses) -> ToolResult:
+    """The result of a call: of several, the next one; the last call of its id gets all that are left, in one."""
+    left[call.id] -= 1
+    if not found:
+        losses.approximate("messages", "a tool call has no result")
+        return ToolResult(call_id=call.id, parts=(Text(text=NO_RESULT),), name=call.name, is_error=True)
+    taken = found.pop(0)
+    while found and not left[call.id]:
+        more = found.pop(0)
+        taken = replace(taken, parts=taken.parts + more.parts, is_error=taken.is_error or more.is_error)
+    return taken
 
 
 def _without_orphans(message: Message, losses: Losses) -> Message:

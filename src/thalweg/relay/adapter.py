@@ -41,6 +41,8 @@ class Adapter:
         """Choices that have called a tool of the client's."""
         self._stops: dict[int, StopMatcher] = {}
         """Of open texts, by part."""
+        self.holds = False
+        """Whether a delta may have to wait or to change."""
         self.cut = False
         """Whether a stop sequence has ended the answer."""
 
@@ -64,6 +66,7 @@ class Adapter:
     def _on_part_started(self, event: PartStarted) -> list[Event]:
         if event.kind == "text" and self._sent.stops:
             self._stops[event.index] = StopMatcher(self._sent.stops)
+            self.holds = True
         if event.kind != "tool_call":
             return [event]
         name = event.name or ""
@@ -75,6 +78,7 @@ class Adapter:
         kind = event.call_kind
         if name in self._sent.wrapped_tools:
             self._wrapped[event.index] = []
+            self.holds = True
             kind = "custom"
         own = call_id(event.call_id, self._response_id, event.index)
         return [replace(event, name=name, call_kind=kind, call_id=own)]

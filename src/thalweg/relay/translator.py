@@ -47,9 +47,16 @@ class Reader:
         return self._taken(events)
 
     def _taken(self, events: list[Event]) -> list[Event]:
-        if self._adapter is not None:
-            events = self._adapter.adapt(events)
-            self.watch.cut = self._adapter.cut
+        adapter = self._adapter
+        if len(events) == 1 and type(event := events[0]) is PartDelta and (adapter is None or not adapter.holds):
+            # The common case: a text grows.
+            self.watch.saw_text(event.text)
+            if self._hear is not None:
+                self._hear(events)
+            return events
+        if adapter is not None:
+            events = adapter.adapt(events)
+            self.watch.cut = adapter.cut
         for event in events:
             step = _WATCHES.get(type(event))
             if step is not None:

@@ -14,7 +14,7 @@ from hashlib import sha256
 import msgspec
 from msgspec.structs import replace
 
-from thalweg.canon.events import Event, ResponseEnded, ResponseFailed
+from thalweg.canon.events import Event, PartDelta, ResponseEnded, ResponseFailed
 from thalweg.canon.fold import Fold
 from thalweg.canon.parts import Part, Reasoning, Text, ToolCall, ToolResult
 from thalweg.canon.request import Message
@@ -123,14 +123,16 @@ class TurnStore:
 def keeper(store: TurnStore, owner: Owner, clock: Callable[[], float]) -> Callable[[list[Event]], None]:
     """A listener that keeps the first choice of an answer, once it is whole."""
     fold, length = Fold(), 0
+    feed = fold.feed
 
     def hear(events: list[Event]) -> None:
         nonlocal length
         if length > MOST_TURN_BYTES:
             return
         for event in events:
-            length += len(getattr(event, "text", ""))
-        fold.feed(events)
+            if type(event) is PartDelta:
+                length += len(event.text)
+        feed(events)
         if events and isinstance(events[-1], ResponseEnded | ResponseFailed):
             answer = fold.response()
             if answer.complete and answer.choices and length <= MOST_TURN_BYTES:

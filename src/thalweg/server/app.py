@@ -22,6 +22,7 @@ from thalweg.ledger.entry import Store
 from thalweg.relay.budget import Budget
 from thalweg.relay.turns import TurnStore
 from thalweg.server.auth import Doorkeeper
+from thalweg.server.endpoints.count import CountTokens
 from thalweg.server.endpoints.generate import Generation, request_ids
 from thalweg.server.endpoints.health import Readyz, livez
 from thalweg.server.endpoints.metrics import MetricsPage
@@ -33,13 +34,15 @@ from thalweg.server.house import House, new_stream_id
 from thalweg.server.live import LiveStreams
 from thalweg.server.log import Log, silent
 from thalweg.server.meter import note_other, note_refused
+from thalweg.server.media import MediaFiller
 from thalweg.server.metrics import Metrics
 from thalweg.server.models import Directory
-from thalweg.server.shapes import encode_error, is_gemini_call, is_gemini_generation
+from thalweg.server.shapes import encode_error, is_gemini_call, is_gemini_count, is_gemini_generation
 from thalweg.server.simulated import Play
 from thalweg.server.wire import App, Headers, Message, Receive, Scope, Send, send_answer
 from thalweg.upstream.base import Connector
 from thalweg.upstream.connector import HttpConnector
+from thalweg.upstream.fetch import MediaFetcher
 from thalweg.upstream.played import PlayedConnector
 from thalweg.upstream.proxy import ProxySettings
 
@@ -52,6 +55,11 @@ GENERATION_PATHS: dict[str, tuple[str, ...]] = {
     "anthropic": ("/anthropic/v1/messages", "/v1/messages"),
 }
 """Where requests to generate come in, by dialect; Gemini's have the model's name in their path."""
+COUNTING_PATHS: dict[str, tuple[str, ...]] = {
+    "openai-responses": tuple(f"{mount}/responses/input_tokens" for mount in _OPENAI_MOUNTS),
+    "anthropic": ("/anthropic/v1/messages/count_tokens", "/v1/messages/count_tokens"),
+}
+"""Where a prompt's tokens are counted; Gemini's have the model's name in their path."""
 CHAT_PATHS = GENERATION_PATHS["openai-chat"]
 MODEL_MOUNTS = ("/v1", "/api/v3", "/compatible-mode/v1", "/openai/v1", "/anthropic/v1", "/v1beta")
 
@@ -74,6 +82,10 @@ def _livez(_: House) -> App:
     return livez
 
 
+def _counting(name: str) -> Callable[[House], App]:
+    return lambda house: CountTokens(house, house.dialects[name])
+
+
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("/livez", "GET", "anyone", _livez),
     Endpoint("/readyz", "GET", "anyone", Readyz),
@@ -82,6 +94,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     *(Endpoint(f"{mount}/models/{{model:path}}", "GET", "caller", OneModel) for mount in MODEL_MOUNTS),
     Endpoint("/providers", "GET", "caller", ProviderList),
     Endpoint("/streams/{stream_id}", "DELETE", "caller", CancelStream),
+    *(Endpoint(path, "POST", "caller", _counting(name)) for name, paths in COUNTING_PATHS.items() for path in paths),
     # Pages hold no data: what they show they ask for with their caller's key.
     *(Endpoint(path, "GET", "anyone", page(path)) for path in PAGES),
     Endpoint(f"{MOUNT}{{file:path}}", "GET", "anyone", Assets),
@@ -100,6 +113,7 @@ class Gateway:
         for name, paths in GENERATION_PATHS.items():
             self._generation |= dict.fromkeys(paths, Generation(house, house.dialects[name]))
         self._gemini = Generation(house, house.dialects["gemini"])
+        self._gemini_count = CountTokens(house, house.dialects["gemini"])
         # All methods lead to us: Starlette's own answer to a wrong one would be for anyone, and no dialect's.
         self._router = Router([Route(path, _Guarded(path, house)) for path in _PATHS], redirect_slashes=False)
         self._router.default = self._nothing_here
@@ -131,9 +145,12 @@ class Gateway:
             if scope["path"] in self._generation or is_gemini_generation(scope["path"]):
                 self.house.doorkeeper.identify(scope)
                 raise _WrongMethod(scope, ["POST"])
-            if is_gemini_call(scope["path"]):
+            if not is_gemini_call(scope["path"]):
+                await self._router(scope, receive, send)
+            elif is_gemini_count(scope["path"]):
+                await self._count_for_gemini(scope, receive, send)
+            else:
                 await self._nothing_here(scope, receive, send)
-            await self._router(scope, receive, send)
         except GatewayError as error:
             refusal = error
         except Exception as error:  # noqa: BLE001  # the edge of the request: a bug becomes an id, its text goes nowhere
@@ -144,6 +161,12 @@ class Gateway:
         elif scope.get(_QUIET):
             return
         note_other(self.house, scope, ids=noted.ids, status=noted.status, error=refusal, began=began)
+
+    async def _count_for_gemini(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.house.doorkeeper.identify(scope)
+        if scope["method"] != "POST":
+            raise _WrongMethod(scope, ["POST"])
+        await self._gemini_count(scope, receive, send)
 
     async def _nothing_here(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A path that leads nowhere: 401 without a key, 404 with one."""
@@ -216,15 +239,27 @@ def make_connector(settings: Settings) -> HttpConnector:
     return HttpConnector(proxy=proxy, ca_file=settings.ca_file)
 
 
+def make_fetcher(settings: Settings) -> MediaFetcher:
+    """What fetches files that clients name by their addresses."""
+    proxy = ProxySettings.from_mapping(settings.proxy_environment) if settings.proxy_environment else None
+    return MediaFetcher(proxy=proxy, ca_file=settings.ca_file)
+
+
 def make_simulator() -> Connector:
     """The simulator as an upstream in this process."""
     return PlayedConnector(Play())
 
 
 def make_gateway(
-    settings: Settings, *, ledger: Store, connector: Connector, simulator: Connector, log: Log | None = None
+    settings: Settings,
+    *,
+    ledger: Store,
+    connector: Connector,
+    simulator: Connector,
+    log: Log | None = None,
+    fetcher: MediaFetcher | None = None,
 ) -> Gateway:
-    """Put the gateway together. Without a `log`, requests leave no lines."""
+    """Put the gateway together. Without a `log`, requests leave no lines; `fetcher` stands in for the usual one."""
     engines = Engines(settings)
     log, budget = log or silent(), Budget(settings.buffers.total_bytes)
     live = LiveStreams(budget)
@@ -248,6 +283,7 @@ def make_gateway(
             live=live,
             budget=budget,
             turns=TurnStore(),
+            media=MediaFiller(fetcher or make_fetcher(settings)),
             metrics=Metrics(now),
             log=log,
         )

@@ -17,6 +17,7 @@ from thalweg.server.auth import Doorkeeper
 from thalweg.server.engines import Engines
 from thalweg.server.live import LiveStreams
 from thalweg.server.log import Log
+from thalweg.server.media import MediaFiller
 from thalweg.server.metrics import Metrics
 from thalweg.server.models import Directory
 from thalweg.upstream.base import Connector
@@ -36,6 +37,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     live: LiveStreams
     budget: Budget
     turns: TurnStore
+    media: MediaFiller
     metrics: Metrics
     log: Log
 

@@ -224,6 +224,7 @@ async def serve(
             finally:
                 await looking
             await gateway.house.live.close()
+            await gateway.house.media.close()
         finally:
             await simulator.close()
             await connector.close()

@@ -44,6 +44,11 @@ def is_gemini_generation(path: str) -> bool:
     return path.endswith(_VERBS[:2]) and path.startswith(_VERSIONS)
 
 
+def is_gemini_count(path: str) -> bool:
+    """Whether a prompt's tokens are counted there."""
+    return path.endswith(":countTokens") and path.startswith(_VERSIONS)
+
+
 def dialect_of(path: str) -> str:
     """The dialect whose generation requests come to this path; `none` for any other path."""
     if is_gemini_call(path):

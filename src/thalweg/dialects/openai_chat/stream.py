@@ -458,6 +458,8 @@ class ChatStreamEncoder:
             "created": created,
             "model": model,
         }
+        self._text_frame: tuple[bytes, bytes] | None = None
+        """What stands before and after the text in a chunk that only adds text to the first choice."""
         self._roles: set[int] = set()
         self._calls: dict[int, int] = {}
         self._calls_of: dict[int, int] = {}
@@ -474,6 +476,15 @@ class ChatStreamEncoder:
         for event in events:
             frames += _WRITERS[type(event)](self, event)
         return frames
+
+    def _text(self, event: PartDelta) -> bytes:
+        """The common chunk. All but its text is the same every time."""
+        if self._text_frame is None:
+            # The last one: a model's name, which comes before it, may hold anything.
+            before, _, after = self._frame(0, {"content": _MARK}).rpartition(_MARK_BYTES)
+            self._text_frame = before, after
+        before, after = self._text_frame
+        return b"%b%b%b" % (before, _encode(event.text), after)
 
     def keepalive(self) -> bytes:
         """A chunk that says nothing."""
@@ -500,6 +511,7 @@ class ChatStreamEncoder:
 
     def _on_started(self, event: ResponseStarted) -> list[bytes]:
         self._head |= {name: value for name, value in event.extras.items() if name in _HEAD_EXTRAS}
+        self._text_frame = None
         return [self._frame(0, {})]
 
     def _on_part_started(self, event: PartStarted) -> list[bytes]:
@@ -516,6 +528,8 @@ class ChatStreamEncoder:
         if not event.text:
             return []
         self._spoke.add(event.index)
+        if started.kind == "text" and event.logprobs is None and event.choice == 0 and 0 in self._roles:
+            return [self._text(event)]
         if started.kind == "reasoning":
             self._lengths[event.index] = self._lengths.get(event.index, 0) + len(event.text)
         delta = _DELTAS[started.kind](self._calls.get(event.index, 0), started, event.text)
@@ -577,6 +591,10 @@ class ChatStreamEncoder:
         return []
 
 
+_encode = msgspec.json.Encoder().encode
+_MARK = "\ue000"
+_MARK_BYTES = msgspec.json.encode(_MARK)
+"""Stands where the text is to be."""
 _HEAD_EXTRAS = ("system_fingerprint", "service_tier")
 
 

@@ -20,13 +20,14 @@ from thalweg.ledger.entry import Reservation
 from thalweg.profiles.base import Profile
 from thalweg.relay.budget import Share, no_room
 from thalweg.relay.exchange import Bounds, Exchange, Plan, Timing
+from thalweg.relay.media import wanted
 from thalweg.relay.pump import Pump
 from thalweg.relay.turns import keeper
 from thalweg.server.auth import Identity, owner
 from thalweg.server.house import House, new_stream_id, unix_ms
 from thalweg.server.meter import Meter, Observer
 from thalweg.server.models import Target
-from thalweg.server.streaming import AsgiClient, ClientGone, read_body
+from thalweg.server.streaming import AsgiClient, ClientGone, read_body, unless_gone
 from thalweg.server.wire import HOP, Headers, Receive, Scope, Send, send_answer
 from thalweg.upstream.base import Origin, UpstreamRequest
 
@@ -65,7 +66,7 @@ class Generation:
         headers = _own_headers(fields, stream_id)
         observer = Observer(self._house, scope, stream_id, headers, self._dialect.name)
         share = Share(self._house.budget)
-        arrival = _Arrival(scope, fields, stream_id, headers, observer, share)
+        arrival = _Arrival(scope, fields, stream_id, headers, observer, share, receive)
         client = AsgiClient(scope, send)
         try:
             pump = await self._taken(arrival, client, receive, send)
@@ -133,7 +134,7 @@ class Generation:
         target = house.directory.resolve(asked, arrival.scope["path"], self._dialect.name)
         route = _Route(target, house.dialects[target.row.dialect or self._dialect.name])
         stream = asked.stream or route.profile.stream_only
-        written = await self._written(arrival, route, asked, stream=stream)
+        written = await self._written(arrival, client, route, asked, stream=stream)
         dropped = ((b"x-thalweg-dropped", ", ".join(written.lost).encode()),) if written.lost else ()
         plan = Plan(
             stream_id=arrival.stream_id,
@@ -168,7 +169,9 @@ class Generation:
             taps=(Meter(house.ledger, arrival.stream_id, 1), arrival.observer),
         )
 
-    async def _written(self, arrival: _Arrival, route: _Route, asked: WireRequest, *, stream: bool) -> _Written:
+    async def _written(
+        self, arrival: _Arrival, client: AsgiClient, route: _Route, asked: WireRequest, *, stream: bool
+    ) -> _Written:
         """The upstream's request: the client's own bytes where both sides speak one dialect, else written anew."""
         model, profile = route.model, route.profile
         if route.dialect is self._dialect:
@@ -182,6 +185,9 @@ class Generation:
         _note_foreign(request, losses)
         turns = house.turns.restore(owner(arrival.scope), request.messages, time.monotonic())
         request = replace(request, messages=arrange(turns, losses))
+        if wanted(request, taken=profile.media_urls, prefixes=profile.media_url_prefixes):
+            filling = house.media.fill(request, profile, share=arrival.share)
+            request = await unless_gone(client, arrival.receive, filling)
         sent = route.dialect.encode_request(request, model=model, profile=profile, stream=stream, losses=losses)
         return _Written(sent.body, sent, request, losses.names, ())
 
@@ -217,6 +223,7 @@ class _Arrival(NamedTuple):
     """Headers of ours for its answer."""
     observer: Observer
     share: Share
+    receive: Receive
 
 
 class _Written(NamedTuple):
