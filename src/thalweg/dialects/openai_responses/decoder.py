@@ -101,7 +101,7 @@ def _read_leniently(payload: bytes, reason: Exception) -> WireEvent:
         raise BadFrame("sent a frame that is not JSON") from error
     if isinstance(tree, dict) and (tree.get("error") or tree.get("type") == "error"):
         return WireEvent(type="error", **{key: tree.get(key) for key in ("error", "code", "message", "param")})
-    raise BadFrame(f"sent an event of another shape ({reason})") from reason
+    raise BadFrame("sent an event of another shape") from reason
 
 
 class _Part:

@@ -202,6 +202,8 @@ class ResponsesRelayer:
             self._fail(error_said(event, self._provider))
             return []
         self._observe(kind, event)
+        if self.watch.error is not None:
+            return []
         if kind == tables.FAILED:
             head = self._head(event)
             self._fail(error_in_stream(head.error, provider=self._provider))
@@ -286,7 +288,7 @@ class ResponsesRelayer:
         try:
             return read_response(event.response)
         except msgspec.ValidationError as error:
-            raise BadFrame(f"sent an event of another shape ({error})") from error
+            raise BadFrame("sent an event of another shape") from error
         except RecursionError as error:
             # It passed when it was read, from a place nearer to the limit's beginning.
             raise BadFrame("sent a frame that is nested too deeply") from error
@@ -331,7 +333,7 @@ def _read(payload: bytes) -> WatchedEvent:
         payload.decode()
         return read_watched(payload)
     except msgspec.ValidationError as error:
-        raise BadFrame(f"sent an event of another shape ({error})") from error
+        raise BadFrame("sent an event of another shape") from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise BadFrame("sent a frame that is not JSON") from error
 

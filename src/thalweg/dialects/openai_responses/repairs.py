@@ -172,7 +172,8 @@ def is_sound(payload: bytes, event: WatchedEvent, memory: Memory) -> bool:
         return False
     if event.response != NULL:
         # Answers are said three times in a stream, and the ids of all must be one.
-        return memory.response_id is None and not any(mark in payload for mark in _NO_EFFORT)
+        remembers = memory.response_id is not None or memory.outputs
+        return not remembers and not any(mark in payload for mark in _NO_EFFORT)
     place, item_id = event.output_index, event.item_id
     return type(place) is not int or not isinstance(item_id, str) or memory.knows(place, item_id)
 
