@@ -41,6 +41,16 @@ ANTHROPIC_REPAIRS = frozenset(
 GEMINI_REPAIRS = frozenset({"framing", "numeric-enums", "separators"})
 """The same of Gemini streams."""
 
+_PICTURES_AND_FILMS = frozenset({"image", "video"})
+_PICTURES_AND_PAPERS = frozenset({"image", "document"})
+_GOOGLES_ADDRESSES = (
+    "https://generativelanguage.googleapis.com/",
+    "https://www.youtube.com/",
+    "https://youtube.com/",
+    "https://youtu.be/",
+    "gs://",
+)
+
 COMPATIBLE = Profile(repairs=CHAT_REPAIRS)
 """Any address that says it is OpenAI-compatible: nothing is taken for granted."""
 
@@ -78,7 +88,7 @@ _OPENAI_RESPONSES = Provider(
     base_url=_OPENAI.base_url,
     base_url_variable=_OPENAI.base_url_variable,
     key_variables=_OPENAI.key_variables,
-    profile=Profile(repairs=RESPONSES_REPAIRS),
+    profile=Profile(repairs=RESPONSES_REPAIRS, media_urls=_PICTURES_AND_PAPERS),
 )
 
 _ANTHROPIC = Provider(
@@ -89,7 +99,7 @@ _ANTHROPIC = Provider(
     base_url_variable="ANTHROPIC_BASE_URL",
     key_variables=("ANTHROPIC_API_KEY",),
     key_header="x-api-key",
-    profile=Profile(repairs=ANTHROPIC_REPAIRS),
+    profile=Profile(repairs=ANTHROPIC_REPAIRS, media_urls=_PICTURES_AND_PAPERS),
     models_path="/v1/models?limit=1000",
     models=("claude-sonnet-4-6", "claude-haiku-4-5", "claude-opus-4-6"),
     model_prefixes=("claude-",),
@@ -104,7 +114,7 @@ _GOOGLE = Provider(
     key_variables=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
     key_header="x-goog-api-key",
     # Files are taken as bytes; of addresses only its own.
-    profile=Profile(repairs=GEMINI_REPAIRS),
+    profile=Profile(repairs=GEMINI_REPAIRS, media_urls=frozenset(), media_url_prefixes=_GOOGLES_ADDRESSES),
     models_path="/models?pageSize=1000",
     models=("gemini-3.1-flash", "gemini-3-pro", "gemini-2.5-flash"),
     model_prefixes=("gemini-", "gemma-"),
@@ -122,6 +132,7 @@ _ARK = Provider(
         repairs=CHAT_REPAIRS - {"role"},
         max_tokens_field="max_tokens",
         chunk_usage="chunk_include_usage",
+        media_urls=_PICTURES_AND_FILMS,
         thinking=Thinking(switch="thinking", efforts=_UP_TO_HIGH),
     ),
     models=("doubao-seed-1-8-251215", "doubao-seed-1-6-251015", "doubao-1-5-pro-32k-250115"),
@@ -136,7 +147,9 @@ _ARK_RESPONSES = Provider(
     base_url=_ARK.base_url,
     base_url_variable=_ARK.base_url_variable,
     key_variables=_ARK.key_variables,
-    profile=Profile(repairs=RESPONSES_REPAIRS, thinking=_ARK.profile.thinking),
+    profile=Profile(
+        repairs=RESPONSES_REPAIRS, thinking=_ARK.profile.thinking, media_urls=_PICTURES_AND_PAPERS | {"video"}
+    ),
 )
 
 _LING = Provider(
@@ -156,6 +169,7 @@ _DASHSCOPE_PROFILE = replace(
     COMPATIBLE,
     max_tokens_field="max_tokens",
     thinking=Thinking(switch="enable_thinking", efforts={}, least_budget=1, default="off"),
+    media_urls=_PICTURES_AND_FILMS,
 )
 
 
@@ -191,7 +205,7 @@ _DASHSCOPE = Provider(
     model_prefixes=("qwen", "qwq", "qvq"),
 )
 
-_DASHSCOPE_NATIVE_PROFILE = Profile(thinking=_DASHSCOPE_PROFILE.thinking)
+_DASHSCOPE_NATIVE_PROFILE = Profile(thinking=_DASHSCOPE_PROFILE.thinking, media_urls=_PICTURES_AND_FILMS | {"audio"})
 _DASHSCOPE_NATIVE = Provider(
     name="dashscope-native",
     title="Alibaba Model Studio, DashScope",
@@ -244,6 +258,8 @@ _MOONSHOT = Provider(
         COMPATIBLE,
         max_tokens_field="max_tokens",
         thinking=Thinking(switch="thinking", efforts=_THREE, least_budget=1024),
+        # Its guide to pictures knows base64 alone, its help names addresses too: bytes are taken for certain.
+        media_urls=frozenset(),
     ),
     models=("kimi-k3", "kimi-k2.6"),
     model_prefixes=("kimi-", "moonshot-"),
@@ -327,6 +343,8 @@ _OLLAMA = Provider(
         max_tokens_field="max_tokens",
         thinking=Thinking(efforts=_LOW_TO_HIGH | {"none": "none"}),
         reasoning_field="reasoning",
+        # "invalid image input" (ollama/ollama issue 6753).
+        media_urls=frozenset(),
     ),
 )
 
@@ -352,7 +370,11 @@ _LMSTUDIO = Provider(
     needs_key=False,
     local=Local(owned_by=frozenset({"organization_owner"})),
     profile=replace(
-        COMPATIBLE, max_tokens_field="max_tokens", thinking=Thinking(efforts=_UP_TO_XHIGH | {"none": "none"})
+        COMPATIBLE,
+        max_tokens_field="max_tokens",
+        thinking=Thinking(efforts=_UP_TO_XHIGH | {"none": "none"}),
+        # "'url' field must be a base64 encoded image" (lmstudio-ai/lmstudio-bug-tracker issue 1120).
+        media_urls=frozenset(),
     ),
 )
 
@@ -378,7 +400,12 @@ PROVIDERS: tuple[Provider, ...] = (
 )
 
 
-_SIMULATED = replace(COMPATIBLE, repairs=CHAT_REPAIRS | RESPONSES_REPAIRS | ANTHROPIC_REPAIRS | GEMINI_REPAIRS)
+_SIMULATED = replace(
+    COMPATIBLE,
+    repairs=CHAT_REPAIRS | RESPONSES_REPAIRS | ANTHROPIC_REPAIRS | GEMINI_REPAIRS,
+    # It fetches nothing, and is fetched nothing for: of an address it says what it is, and that nobody looked.
+    media_urls=frozenset({"image", "audio", "video", "document"}),
+)
 
 
 def _simulator(name: str, dialect: str, path: str) -> Provider:
