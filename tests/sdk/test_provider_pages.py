@@ -21,7 +21,10 @@ _BLOCK = re.compile(r"^```python\n(.*?)^```$", re.M | re.S)
 COMPATIBLE = PAGES / "compatible.md"
 
 
-@pytest.mark.parametrize("row", PROVIDERS, ids=[row.name for row in PROVIDERS])
+MAIN = [row for row in PROVIDERS if not row.sibling_of]
+
+
+@pytest.mark.parametrize("row", MAIN, ids=[row.name for row in MAIN])
 def test_a_page_is_made_of_its_row(row: Provider) -> None:
     """`python -m tests.sdk.provider_pages` writes them anew."""
     made, _, notes = path_of(row).read_text().partition(NOTES)
@@ -35,15 +38,19 @@ def test_every_page_is_listed() -> None:
     assert pages == set(re.findall(r"\(([\w-]+\.md)\)", (PAGES / "README.md").read_text()))
 
 
-def first_call(page: Path, gateway: Examples, model: str = "NAME") -> str:
-    """What the program on a page prints."""
-    (code,) = _BLOCK.findall(page.read_text())
-    code = code.replace("http://127.0.0.1:8080", gateway.gateway.url).replace("NAME", model)
+def first_call(page: Path, gateway: Examples, *, number: int = 0, **instead: str) -> str:
+    """What a program on a page prints, the first one unless another number says so, with other names of models."""
+    code = _BLOCK.findall(page.read_text())[number]
+    for old, new in {"http://127.0.0.1:8080": gateway.gateway.url, **instead}.items():
+        code = code.replace(old, new)
     done = subprocess.run(
         [python_command(), "-c", code], capture_output=True, timeout=RUN_S, check=False, env=gateway.environment()
     )
     assert done.returncode == 0, done.stderr.decode(errors="replace")
     return done.stdout.decode()
+
+
+CHAT = [row for row in PROVIDERS if row.dialect == "openai-chat"]
 
 
 @pytest.mark.sdk
@@ -52,14 +59,39 @@ def test_what_the_pages_say_to_set_makes_their_first_calls_work(start_gateway: S
     """All of them at one gateway, each provider played by the simulator in its manner."""
     with ExitStack() as running:
         environment: dict[str, str] = {}
-        for name, manner in [*((row.name, row.name) for row in PROVIDERS), ("relay", "aggregator")]:
+        for name, manner in [*((row.name, row.name) for row in CHAT), ("relay", "aggregator")]:
             simulator = running.enter_context(WatchedSimulator(manner))
             environment |= provider_environment(simulator.base_url, name)
         gateway = Examples(start_gateway(key=None, environment=environment), tmp_path)
-        for row in PROVIDERS:
-            assert "你好" in first_call(path_of(row), gateway, "text"), row.name
+        for row in CHAT:
+            assert "你好" in first_call(path_of(row), gateway, NAME="text"), row.name
         assert "短诗" in first_call(COMPATIBLE, gateway)
-        entries = gateway.gateway.settled_since(0, len(PROVIDERS) + 1)
-        assert [entry.provider for entry in entries] == [*(row.name for row in PROVIDERS), "relay"]
+        entries = gateway.gateway.settled_since(0, len(CHAT) + 1)
+        assert [entry.provider for entry in entries] == [*(row.name for row in CHAT), "relay"]
         for entry in entries:
             assert_complete(entry)
+
+
+BASES = {"openai-responses": "/v1", "anthropic": "", "gemini": "/v1beta"}
+"""Where the simulator has the dialects in which a page's program may call, below its address."""
+FINISHED = {"openai-responses": "completed", "anthropic": "end_turn", "gemini": "STOP"}
+OTHERS = [row for row in PROVIDERS if row.dialect in BASES]
+
+
+@pytest.mark.sdk
+@pytest.mark.slow
+def test_so_do_the_calls_in_other_dialects(start_gateway: StartGateway, tmp_path: Path) -> None:
+    with WatchedSimulator() as simulator:
+        origin = simulator.base_url.removesuffix("/v1")
+        environment: dict[str, str] = {}
+        for row in OTHERS:
+            environment |= provider_environment(f"{origin}{BASES[row.dialect]}", row.name)
+        gateway = Examples(start_gateway(key=None, environment=environment), tmp_path)
+        for row in OTHERS:
+            main = next((each for each in PROVIDERS if each.name == row.sibling_of), row)
+            said = first_call(path_of(row), gateway, number=row is not main, **{main.models[0]: "text"})
+            assert "你好" in said, row.name
+        entries = gateway.gateway.settled_since(0, len(OTHERS))
+        assert [entry.provider for entry in entries] == [row.name for row in OTHERS]
+        for row, entry in zip(OTHERS, entries, strict=True):
+            assert_complete(entry, FINISHED[row.dialect])
