@@ -54,7 +54,7 @@ class ArrayDecoder:
             self._buffer.clear()
             self._at = 0
         elif len(self._buffer) > self.max_frame_bytes:
-            self._dropped += self._at
+            self._dropped += self._at - self._start
             del self._buffer[: self._at]
             self._at = self._start = 0
         return frames

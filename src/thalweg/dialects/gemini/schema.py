@@ -183,10 +183,10 @@ def _with_defs(schema: Schema) -> Schema:
     return made
 
 
-def _merged(schema: Schema) -> Schema:
+def _merged(schema: Schema, depth: int = 0) -> Schema:
     """`allOf` put into the schema that has it; of properties and required fields, all count."""
     every = schema.get("allOf")
-    if not isinstance(every, list):
+    if not isinstance(every, list) or depth > _MOST_DEPTH:
         return schema
     made = {key: value for key, value in schema.items() if key != "allOf"}
     for each in every:
@@ -194,11 +194,11 @@ def _merged(schema: Schema) -> Schema:
             continue
         if list(each) == ["$ref"] and set(made) <= {"description", "title", "default"}:
             return each  # the usual way to describe a reference
-        for key, value in _merged(each).items():
+        for key, value in _merged(each, depth + 1).items():
             if key == "properties" and isinstance(made.get(key), dict) and isinstance(value, dict):
                 made[key] = made[key] | value
             elif key == "required" and isinstance(made.get(key), list) and isinstance(value, list):
-                made[key] = list(dict.fromkeys([*made[key], *value]))
+                made[key] = [*made[key], *(name for name in value if name not in made[key])]
             else:
                 made.setdefault(key, value)
     return made
