@@ -317,8 +317,17 @@ def read_strictly(body: bytes) -> StrictRead:
         open_block = _read_event(read, value, grown, open_block)
     for index, text in grown.items():
         if text or read.blocks[index]["type"] == "tool_use":
-            read.blocks[index]["input"] = json.loads(text) if text.strip() and read.stopped else text or {}
+            read.blocks[index]["input"] = _arguments(text, whole=read.message.get("stop_reason") == "tool_use")
     return read
+
+
+def _arguments(text: str, *, whole: bool) -> Any:
+    """A call's arguments; the text itself where they were cut, which the SDKs mend."""
+    try:
+        return json.loads(text) if text.strip() else {}
+    except ValueError:
+        assert not whole, "arguments of a turn of calls are JSON"
+        return text
 
 
 def _read_event(read: StrictRead, value: dict[str, Any], grown: dict[int, str], open_block: int | None) -> int | None:
