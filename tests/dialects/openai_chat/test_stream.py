@@ -692,6 +692,25 @@ def encode(events: list[Event], *, include_usage: bool = True) -> list[bytes]:
     return [piece for event in events for piece in encoder.encode([event])]
 
 
+@pytest.mark.parametrize(
+    ("kind", "said", "piece"),
+    [
+        ("function", '{"a":1}', {"function": {"arguments": ""}}),
+        ("function", "", {"function": {"arguments": "{}"}}),
+        ("custom", "free", {"custom": {"input": ""}}),
+    ],
+    ids=["a call", "a call without arguments", "a call of free text"],
+)
+def test_a_signed_call_ends_with_a_piece_that_every_reader_takes(kind: Any, said: str, piece: dict[str, Any]) -> None:
+    """Tutorials add up `function.arguments` of every piece without a look whether `function` is there."""
+    signature = Signature(vendor="google", model="", kind="thought_signature", data="c2ln")
+    started = PartStarted(index=0, choice=0, kind="tool_call", call_id="call_1", name="f", call_kind=kind)
+    deltas = [PartDelta(index=0, choice=0, text=said)] if said else []
+    *_, last = encode([started, *deltas, PartEnded(index=0, choice=0, signature=signature)])
+    (call,) = json.loads(last.removeprefix(b"data: "))["choices"][0]["delta"]["tool_calls"]
+    assert call == {"index": 0, "extra_content": {"google": {"thought_signature": "c2ln"}}, **piece}
+
+
 NAMES = st.text(st.sampled_from("abc_"), min_size=1, max_size=5)
 TEXTS = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=6), min_size=1, max_size=4)
 ARGUMENTS = st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=4), min_size=1, max_size=3)

@@ -537,16 +537,29 @@ class ChatStreamEncoder:
 
     def _on_part_ended(self, event: PartEnded) -> list[bytes]:
         started = self._parts[event.index]
-        if started.kind == "tool_call" and event.index not in self._spoke and started.call_kind != "custom":
-            # Many clients hand the arguments to a JSON parser, which takes no empty string.
-            return [self._frame(event.choice, _call_delta(self._calls[event.index], started, "{}"))]
+        if started.kind == "tool_call":
+            return self._call_ended(started, event)
         if started.kind == "reasoning":
             return self._thought_ended(started, event)
         if event.signature or event.citations:
-            return self._proofs(started, event)
+            return self._proofs(event)
         if started.kind == "opaque" and started.name == NAME and isinstance(event.raw, dict):
             return [self._frame(event.choice, event.raw)]
         return []
+
+    def _call_ended(self, started: PartStarted, event: PartEnded) -> list[bytes]:
+        """What a call without arguments takes instead, and what proves it. Each piece has its `function`, for readers
+        who look for nothing else.
+        """
+        silent = event.index not in self._spoke and started.call_kind != "custom"
+        signature = None if started.call_kind == "legacy" else event.signature
+        if not silent and signature is None:
+            return []
+        # Many clients hand the arguments to a JSON parser, which takes no empty string.
+        delta = _call_delta(self._calls[event.index], started, "{}" if silent else "")
+        if signature is not None:
+            delta["tool_calls"][0]["extra_content"] = call_extra(signature)
+        return [self._frame(event.choice, delta)]
 
     def _thought_ended(self, started: PartStarted, event: PartEnded) -> list[bytes]:
         length = self._lengths.pop(event.index, 0)
@@ -556,15 +569,12 @@ class ChatStreamEncoder:
         self._signed += 1
         return [self._frame(event.choice, {"reasoning_details": [detail]})]
 
-    def _proofs(self, started: PartStarted, event: PartEnded) -> list[bytes]:
-        """What proves a call or a text: its signature, and where it comes from."""
+    def _proofs(self, event: PartEnded) -> list[bytes]:
+        """What proves a text: its signature, and where it comes from."""
         frames: list[bytes] = []
         if event.citations:
             frames.append(self._frame(event.choice, {"annotations": [*map(write_citation, event.citations)]}))
-        if event.signature and started.kind == "tool_call":
-            call = {"index": self._calls[event.index], "extra_content": call_extra(event.signature)}
-            frames.append(self._frame(event.choice, {"tool_calls": [call]}))
-        elif event.signature:
+        if event.signature:
             detail = text_detail(event.signature, self._signed, empty=event.index not in self._spoke)
             self._signed += 1
             frames.append(self._frame(event.choice, {"reasoning_details": [detail]}))
