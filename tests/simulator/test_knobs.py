@@ -26,6 +26,12 @@ def waits(steps: list[Any]) -> list[float]:
     return [step.seconds for step in steps if isinstance(step, Wait)]
 
 
+def test_semicolons_do_for_a_question_mark_and_ampersands() -> None:
+    """Google's SDKs let neither into a model's name."""
+    queried, semicolons = (events(ask(model=f"text{query}")) for query in ("?seed=7&tokens=9", ";seed=7;tokens=9"))
+    assert queried[1:] == semicolons[1:]
+
+
 # In the field.
 
 
