@@ -22,6 +22,7 @@ from prometheus_client.utils import floatToGoString
 from thalweg import __version__
 from thalweg.canon.scrub import name_of
 from thalweg.relay.taps import Report
+from thalweg.simulator.knobs import bare_name
 
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 MOST_MODELS = 200
@@ -172,7 +173,7 @@ class Metrics(Collector):
 
     def _model(self, model: str, answered: bool) -> str:
         """The label for a model. A name that no upstream has answered to is only what some client wrote."""
-        name = model.partition("?")[0]
+        name = bare_name(model)
         if name in self._models:
             return name
         if not answered or len(self._models) >= MOST_MODELS or not _MODEL.fullmatch(name) or name_of(name) != name:

@@ -1,7 +1,7 @@
 """What can be asked of the simulator beside the answer: how it is made, delivered and broken.
 
 Knobs are turned in the model's name, as a query: `text?seed=7&ttft=0.2&pace=50&fault=reset&at=3`; and in a field of the
-request: `"simulator": {"seed": 7, "ttft": 0.2, "fault": ["reset"], "at": 3}`. Where both turn one, the name's holds: a
+request: `"simulator": {"seed": 7, "ttft": 0.2, "fault": ["reset"], "at": 3}`. Semicolons do for `?` and `&`. Where both turn one, the name's holds: a
 name with knobs is a model of its own, which whoever gives it out can rely on.
 """
 
@@ -149,8 +149,15 @@ def read_knobs(asked: Request, faults: Container[str]) -> tuple[str, Turned]:
     return name, _read_field(asked.extensions.get(FIELD), faults) | in_name
 
 
+def bare_name(model: str) -> str:
+    """A model's name without knobs."""
+    return model.partition("?")[0].partition(";")[0]
+
+
 def _read_name(model: str, faults: Container[str]) -> tuple[str, Turned]:
-    name, _, query = model.partition("?")
+    name = bare_name(model)
+    # In a name that stands in a path, as Gemini's do, no question mark and no ampersand may be.
+    query = model[len(name) + 1 :].replace(";", "&")
     if not query:
         return name, {}
     try:
