@@ -334,5 +334,92 @@ def test_engines_are_announced_listed_and_answer_by_their_bare_names(
         assert f"{name}/{BY_NAME[name].model}" in started.log
 
 
+# Providers that speak another dialect than Chat: the same calls, translated. The simulator has no manner of theirs.
+
+BASES = {
+    "openai-responses": "/v1",
+    "ark-responses": "/v1",
+    "anthropic": "",
+    "google": "/v1beta",
+    "dashscope-native": "/api/v1",
+}
+"""Where the simulator has each one's dialect, below its address."""
+KNOBS = "?pace=0&ttft=0&seed=7"
+OTHER_CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "a stream": (f"text{KNOBS}", STREAM | ASKED),
+    "a stream without usage": (f"text{KNOBS}", STREAM),
+    "a whole answer": (f"text{KNOBS}", {}),
+    "a stream of calls": (f"tools{KNOBS}", STREAM | {"tools": TOOLS}),
+    "calls at once": (f"tools{KNOBS}", {"tools": TOOLS}),
+    "cut in a frame": (f"text{KNOBS}&fault=fin&at=6", STREAM),
+    "ended early": (f"text{KNOBS}&fault=eof&at=6", STREAM),
+}
+
+
+@pytest.fixture(scope="module")
+def translated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Told, dict[tuple[str, str], Entry]]]:
+    """What the package says to each provider's cases, and what the ledger does."""
+    with WatchedSimulator() as simulator:
+        origin = simulator.base_url.removesuffix("/v1")
+        environment: dict[str, str] = {}
+        for name, path in BASES.items():
+            environment |= provider_environment(f"{origin}{path}", name)
+        lines = [
+            json.dumps({"id": [name, case], "ask": {"model": f"{name}/{model}", "messages": SAID} | ask})
+            for name in BASES
+            for case, (model, ask) in OTHER_CASES.items()
+        ]
+        with Gateway(tmp_path_factory.mktemp("home"), environment=environment) as started:
+            said = call(started, lines)
+            by_id = {entry.request_id: entry for entry in started.settled(len(said))}
+    yield said, {case: by_id[each["headers"]["x-thalweg-stream"]] for case, each in said.items()}
+
+
+SAID = [{"role": "user", "content": PROMPT}]
+Translated = tuple[Told, dict[tuple[str, str], Entry]]
+
+
+@pytest.mark.parametrize("name", BASES)
+def test_a_translated_stream_says_what_a_translated_answer_does(name: str, translated: Translated) -> None:
+    told, entries = translated
+    streamed, whole = told[name, "a stream"], told[name, "a whole answer"]
+    assert (streamed["error"], whole["error"]) == (None, None)
+    assert PROMPT in streamed["text"]
+    assert streamed["text"] == whole["text"]
+    assert streamed["chunks"] > 10
+    assert (streamed["finish"], whole["finish"]) == ("stop", "stop")
+    (usage,) = streamed["usage"]
+    assert usage["alone"]
+    assert told[name, "a stream without usage"]["usage"] == []
+    for case in ("a stream", "a stream without usage", "a whole answer"):
+        entry = entries[name, case]
+        assert (entry.outcome, entry.usage_source, entry.provider) == ("complete", "reported", name)
+        assert counted(usage) == (entry.usage.input_tokens, entry.usage.output_tokens)
+
+
+@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize("case", ["a stream of calls", "calls at once"])
+def test_translated_calls_are_made_and_told_apart(name: str, case: str, translated: Translated) -> None:
+    said = translated[0][name, case]
+    assert said["error"] is None
+    assert [call["name"] for call in said["calls"]] == ["water_level", "sluice"]
+    assert [list(json.loads(call["arguments"])) for call in said["calls"]] == [["river"], ["gate"]]
+    assert len({call["id"] for call in said["calls"]} - {""}) == 2
+    assert said["finish"] == "tool_calls"
+
+
+@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize("cut", ["cut in a frame", "ended early"])
+def test_a_translated_stream_that_is_cut_ends_with_an_error(name: str, cut: str, translated: Translated) -> None:
+    told, entries = translated
+    said, entry = told[name, cut], entries[name, cut]
+    assert said["error"] is not None, said
+    assert said["finish"] is None
+    assert said["text"]
+    assert told[name, "a stream"]["text"].startswith(said["text"])
+    assert entry.outcome == "upstream_error"
+    assert entry.usage.output_tokens
+
+
 def test_every_row_is_tried() -> None:
-    assert {row.name for row in PROVIDERS} | {"aggregator"} == set(BY_NAME)
+    assert {row.name for row in PROVIDERS} | {"aggregator"} == BY_NAME.keys() | BASES.keys()

@@ -262,6 +262,19 @@ def test_a_provider_that_refuses_the_key_is_named_with_its_variable(
     assert b"the-key-for" not in reply.body
 
 
+@pytest.mark.parametrize("row", SPOKEN, ids=lambda row: row.name)
+def test_a_key_goes_in_the_header_that_its_provider_reads(row: Any) -> None:
+    with Upstream(lambda _: answer(503, b"{}")) as upstream:
+        with running(with_key(row, upstream.url)[0]) as gateway:
+            ask(gateway.port, CHAT, chat(f"{row.name}/m"))
+        head = upstream.requests[0].partition(b"\r\n\r\n")[0].decode().lower()
+    fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:])
+    said = "bearer a-key-of-ours" if row.key_header == "authorization" else "a-key-of-ours"
+    assert {name for name, value in fields.items() if "a-key-of-ours" in value} == {row.key_header}
+    assert fields[row.key_header] == said
+    assert KEY.lower() not in head
+
+
 @pytest.mark.parametrize("row", [row for row in PROVIDERS if not row.needs_key], ids=lambda row: row.name)
 def test_an_engine_that_wants_a_key_is_named_with_the_variable_to_set(
     refused: tuple[Running, Running], row: Any
