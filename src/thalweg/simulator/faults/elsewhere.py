@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import msgspec
+
 from thalweg.canon.errors import InvalidRequest
 from thalweg.canon.script import SendBody
 from thalweg.canon.usage import Usage
@@ -143,11 +145,18 @@ def _forget_response(tree: Tree) -> None:
 _FORGET: dict[str, Callable[[Tree], None]] = {ANTHROPIC: _forget_message, RESPONSES: _forget_response}
 
 
-def _usage_missing(sent: Iterator[Sent], dialect: Dialect, _: Order) -> Iterator[Sent]:
+def _usage_missing(sent: Iterator[Sent], dialect: Dialect, order: Order) -> Iterator[Sent]:
     """No number at all, where the dialect would say zeros."""
     forget = _FORGET[dialect.name]
+    change = edited if order.asked.stream else _edited_whole
     for number, step in sent:
-        yield Sent(number, SendBody(edited(step.data, forget)) if isinstance(step, SendBody) else step)
+        yield Sent(number, SendBody(change(step.data, forget)) if isinstance(step, SendBody) else step)
+
+
+def _edited_whole(body: bytes, edit: Callable[[Tree], None]) -> bytes:
+    tree = msgspec.json.decode(body)
+    edit(tree)
+    return msgspec.json.encode(tree)
 
 
 FRAMES_ELSEWHERE: dict[tuple[str, str], FrameFault] = {
