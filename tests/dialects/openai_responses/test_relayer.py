@@ -228,6 +228,19 @@ def test_a_last_event_that_no_blank_line_closes_is_closed() -> None:
     assert relay(GOOD[:-1], raw=True).body == GOOD[:-1]
 
 
+def test_a_name_within_which_the_body_ended_is_not_passed_on() -> None:
+    last = b"data: " + json.dumps(completed()).encode() + b"\nevent: response.comp"
+    relayed = relay(frame(CREATED) + last, profile=only("framing"))
+    assert relayed.frames[1] == b"event: response.completed\ndata: " + json.dumps(completed()).encode() + b"\n\n"
+    assert relayed.watch.complete
+
+
+def test_an_event_that_no_blank_line_closes_is_lost_as_it_is_to_every_sdk() -> None:
+    body = stream(text("a"))
+    assert relay(body[:-1], profile=only("framing")).body == stream()
+    assert relay(body[:-1], profile=Profile()).body == relay(body[:-1], raw=True).body == body[:-1]
+
+
 def test_an_end_mark_that_this_dialect_has_not_is_dropped() -> None:
     body = stream(*HELLO, named=False) + b"data: [DONE]\n\n"
     relayed = relay(body)

@@ -208,12 +208,16 @@ class ResponsesRelayer:
             head = self._head(event)
             self._fail(error_in_stream(head.error, provider=self._provider))
             return []
+        if self._repairs and not frame.closed and kind not in _ENDINGS:
+            # The body ended here, and something of the frame may lack: no SDK sees such a one.
+            return []
         mended = self._mended(payload, event, frame.event)
         if mended is None and not _is_tidy(frame) and self._note(_row_of(frame)):
             mended = payload
         if mended is None:
             return [frame.raw]
-        name = b"event: %b\n" % frame.event if frame.event else b""
+        # Not as the frame says: the body may have ended within its name.
+        name = b"event: %b\n" % kind.encode("utf-8", "replace") if frame.event else b""
         return [name + b"data: " + mended + b"\n\n"]
 
     def _after(self, frame: Frame) -> list[bytes]:
