@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -10,9 +11,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.simulator.talks import TALKS
 from tests.upstream.loopback import PATIENCE_S, RELEASED_WITHIN_S, Recorder, asking, on_both_loops, unhandled
 from thalweg.canon.errors import UpstreamBroke
 from thalweg.canon.script import Step
+from thalweg.dialects.registry import DIALECTS
 from thalweg.server.simulated import Play, SimulatorServer, serve_simulator
 from thalweg.upstream.base import Origin
 from thalweg.upstream.connector import HttpConnector
@@ -250,6 +253,76 @@ async def test_closing_drops_every_connection() -> None:
         with contextlib.suppress(ConnectionResetError):
             await reader.read()
         await until(lambda: server.open_connections == 0)
+
+
+# Every dialect.
+
+
+def told(dialect: str, *, stream: bool, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Any:
+    """A request in that dialect, as a connector is given it."""
+    talk = TALKS[dialect]("text?pace=0", "回声 🦜")
+    body = msgspec.json.encode(talk.body(stream=stream))
+    return talk.target(stream=stream), body, (*(talk.stream_headers if stream else ()), *headers)
+
+
+async def heard_over(connector: Any, origin: Origin, dialect: str, *, stream: bool, headers: Any = ()) -> Recorder:
+    target, body, headers = told(dialect, stream=stream, headers=headers)
+    heard = Recorder()
+    connector.start(asking(origin, target=target, body=body, headers=headers), heard)
+    await heard.over()
+    await connector.close()
+    return heard
+
+
+CHANGING = re.compile(rb'"created(_at)?":\d+')
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("dialect", DIALECTS)
+@on_both_loops
+async def test_every_dialect_is_served_over_http_and_in_process(dialect: str, stream: bool) -> None:
+    async with serving() as server:
+        origin = Origin("http", "127.0.0.1", server.port)
+        over_http = await heard_over(HttpConnector(), origin, dialect, stream=stream)
+    in_process = await heard_over(PlayedConnector(Play()), Origin("http", "sim", 80), dialect, stream=stream)
+    assert over_http.shape == in_process.shape == ["connected", "head", "body", "ended"]
+    assert over_http.head.status == in_process.head.status == 200
+    assert CHANGING.sub(b"", over_http.body) == CHANGING.sub(b"", in_process.body)
+    kind = dict(in_process.head.headers)[b"content-type"]
+    assert kind.startswith(b"text/event-stream" if stream else b"application/json")
+
+
+KEYS: dict[str, tuple[bytes, bytes]] = {
+    "authorization": (b"authorization", b"Bearer k"),
+    "x-api-key": (b"x-api-key", b"k"),
+    "x-goog-api-key": (b"x-goog-api-key", b"k"),
+}
+
+
+@pytest.mark.parametrize("carrier", KEYS)
+@pytest.mark.parametrize("dialect", DIALECTS)
+@on_both_loops
+async def test_a_key_is_taken_in_any_carrier(dialect: str, carrier: str) -> None:
+    async with serving() as server:
+        origin = Origin("http", "127.0.0.1", server.port)
+        heard = await heard_over(HttpConnector(), origin, dialect, stream=False, headers=(KEYS[carrier],))
+    assert heard.head.status == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "field"),
+    [
+        ("/v1/models", "", b'"object":"list"'),
+        ("/v1/models", "Anthropic-Version: 2023-06-01\r\n", b'"has_more":false'),
+        ("/v1/models", "X-Goog-Api-Key: k\r\n", b'"models":['),
+        ("/v1beta/models?key=k", "", b'"models":['),
+    ],
+)
+@on_both_loops
+async def test_models_are_listed_as_the_headers_say(path: str, headers: str, field: bytes) -> None:
+    async with serving() as server:
+        request = f"GET {path} HTTP/1.1\r\nhost: sim\r\nconnection: close\r\n{headers}\r\n"
+        assert field in await exchange(server, request.encode())
 
 
 class Broken(Play):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -305,3 +306,10 @@ def test_a_client_can_go_on_after_a_fault_that_left_the_answer_whole(dialect: st
     for _ in range(3):
         one.go_on(stream=True, results=results)
     assert one.go_on(stream=True, results=results) == []
+
+
+def test_the_page_says_which_faults_are_refused_where() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| `") and "efused" in line]
+    for fault in (*_SENSELESS, "comments", "crlf", "cr", "no-space", "multi-line"):
+        assert any(f"`{fault}`" in row.split("|")[1] for row in rows), fault
