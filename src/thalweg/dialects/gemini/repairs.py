@@ -36,7 +36,8 @@ def is_sound(frame: Frame) -> bool:
     data = frame.data
     if data is None or frame.fields or frame.event or frame.lines:
         return False
-    return frame.raw.strip(b"\r\n") == b"data: " + data.rstrip(b"\r\n")
+    one_object = not data.lstrip().startswith(b"[")
+    return one_object and frame.raw.strip(b"\r\n") == b"data: " + data.rstrip(b"\r\n")
 
 
 def has_numbers(payload: bytes) -> bool:

@@ -58,7 +58,7 @@ def _level(ask: ReasoningAsk, born: Generation, name: str) -> Said:
         return Said({})
     level = _LEVELS.get(effort, "HIGH")
     level = least if level == "MINIMAL" else level
-    return Said({"thinkingLevel": level}, whole=level == effort.upper())
+    return Said({"thinkingLevel": level}, whole=level == (ask.effort or "").upper())
 
 
 def _budget(ask: ReasoningAsk, name: str) -> Said:

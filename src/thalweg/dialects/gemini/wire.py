@@ -194,8 +194,11 @@ def _read_leniently(payload: bytes, reason: Exception) -> Chunk:
 
 
 def raw_part(payload: bytes, candidate: int, part: int) -> Any:
-    """One part as it was on the wire, for kinds that only Gemini knows."""
-    tree = read_any(payload)
+    """One part as it was on the wire, for kinds that only Gemini knows; `None` where it nests too deeply to be read."""
+    try:
+        tree = read_any(payload)
+    except RecursionError:
+        return None
     return tree["candidates"][candidate]["content"]["parts"][part]
 
 
