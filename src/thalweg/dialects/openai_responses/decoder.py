@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
 from thalweg.canon.errors import GatewayError, UpstreamBroke
 from thalweg.canon.events import (
@@ -29,6 +30,7 @@ from thalweg.canon.events import (
     UsageReported,
 )
 from thalweg.canon.parts import Citation, PartKind, Signature
+from thalweg.dialects.kit.body import NULL
 from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.openai_responses import tables
 from thalweg.dialects.openai_responses.errors import error_said
@@ -47,7 +49,7 @@ from thalweg.dialects.openai_responses.tables import (
     is_usage,
     usage_to_canon,
 )
-from thalweg.dialects.openai_responses.wire import ResponseHead, WireEvent, objects, read_any, read_event, string
+from thalweg.dialects.openai_responses.wire import ResponseHead, WireEvent, objects, read_event, read_response, string
 from thalweg.framing.sse import Frame
 
 Key = tuple[str, int]
@@ -85,7 +87,7 @@ def read(payload: bytes, name: bytes = b"") -> WireEvent:
         payload.decode()  # the decoder passes over the text of unknown fields
         event = read_event(payload)
     except msgspec.ValidationError as error:
-        event = _read_leniently(payload, error)
+        raise BadFrame("sent an event of another shape") from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise BadFrame("sent a frame that is not JSON") from error
     if not isinstance(event.type, str):
@@ -93,15 +95,17 @@ def read(payload: bytes, name: bytes = b"") -> WireEvent:
     return event
 
 
-def _read_leniently(payload: bytes, reason: Exception) -> WireEvent:
-    """What can be had of an event whose response is no object: its error."""
+def head_of(response: Raw) -> ResponseHead:
+    """What is read of an event's response; an empty one where it has none. Raises `BadFrame`."""
+    if response == NULL:
+        return ResponseHead()
     try:
-        tree = read_any(payload)
-    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise BadFrame("sent a frame that is not JSON") from error
-    if isinstance(tree, dict) and (tree.get("error") or tree.get("type") == "error"):
-        return WireEvent(type="error", **{key: tree.get(key) for key in ("error", "code", "message", "param")})
-    raise BadFrame("sent an event of another shape") from reason
+        return read_response(response)
+    except msgspec.ValidationError as error:
+        raise BadFrame("sent an event of another shape") from error
+    except RecursionError as error:
+        # It passed when it was read, from a place nearer to the limit's beginning.
+        raise BadFrame("sent a frame that is nested too deeply") from error
 
 
 class _Part:
@@ -165,7 +169,7 @@ class _WireItem:
 
 def _is_json(text: str) -> bool:
     try:
-        msgspec.json.decode(text, type=msgspec.Raw)
+        msgspec.json.decode(text, type=Raw)
     except (msgspec.MsgspecError, RecursionError):
         return False
     return True
@@ -247,10 +251,10 @@ class ResponsesStreamDecoder:
         )
 
     def _on_begun(self, event: WireEvent) -> None:
-        self._begin(event.response)
+        self._begin(head_of(event.response))
 
     def _on_ended(self, event: WireEvent) -> None:
-        response = event.response or ResponseHead()
+        response = head_of(event.response)
         if response.error:
             self._on_failed(event)
             return
@@ -266,7 +270,7 @@ class ResponsesStreamDecoder:
         self._events += [ChoiceFinished(reason=reason, raw_reason=status), ResponseEnded()]
 
     def _on_failed(self, event: WireEvent) -> None:
-        response = event.response or ResponseHead()
+        response = head_of(event.response)
         self._begin(response)
         self._report(response)
         self._fail(error_in_stream(response.error, provider=self._provider))

@@ -19,17 +19,15 @@ from thalweg.dialects.base import Watch
 from thalweg.dialects.kit.body import NULL
 from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.openai_responses import tables
-from thalweg.dialects.openai_responses.decoder import BadFrame, cut_short, is_done, payload_of
+from thalweg.dialects.openai_responses.decoder import BadFrame, cut_short, head_of, is_done, payload_of
 from thalweg.dialects.openai_responses.errors import encode_stream_error, error_said, failure_of, write_event
 from thalweg.dialects.openai_responses.repairs import MENDS, Draft, Memory, Mend, is_sound, without_null_effort
 from thalweg.dialects.openai_responses.response import Page, created_of
 from thalweg.dialects.openai_responses.tables import CONTENT_TYPE, is_usage, usage_to_canon
 from thalweg.dialects.openai_responses.wire import (
-    ResponseHead,
     WatchedEvent,
     read_common,
     read_item_head,
-    read_response,
     read_watched,
     string,
 )
@@ -205,7 +203,7 @@ class ResponsesRelayer:
         if self.watch.error is not None:
             return []
         if kind == tables.FAILED:
-            head = self._head(event)
+            head = head_of(event.response)
             self._fail(error_in_stream(head.error, provider=self._provider))
             return []
         if self._repairs and not frame.closed and kind not in _ENDINGS:
@@ -268,7 +266,7 @@ class ResponsesRelayer:
 
     def _take_response(self, kind: str, event: WatchedEvent) -> None:
         """Learn from an event that describes the whole answer."""
-        watch, head = self.watch, self._head(event)
+        watch, head = self.watch, head_of(event.response)
         if event.response != NULL:
             self._response = event.response
         watch.choices.add(0)
@@ -285,17 +283,6 @@ class ResponsesRelayer:
             said = "incomplete" if head.status == "incomplete" else _ENDINGS[kind]
             watch.finishes[0] = said
             watch.content_seen = watch.done = watch.complete = self._over = True
-
-    def _head(self, event: WatchedEvent) -> ResponseHead:
-        if event.response == NULL:
-            return ResponseHead()
-        try:
-            return read_response(event.response)
-        except msgspec.ValidationError as error:
-            raise BadFrame("sent an event of another shape") from error
-        except RecursionError as error:
-            # It passed when it was read, from a place nearer to the limit's beginning.
-            raise BadFrame("sent a frame that is nested too deeply") from error
 
     # Changing.
 

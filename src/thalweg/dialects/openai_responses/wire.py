@@ -45,7 +45,7 @@ class WireEvent(msgspec.Struct):
     annotation: Any = None
     part: Any = None
     item: Any = None
-    response: ResponseHead | None = None
+    response: Raw = NULL
     error: Any = None
     code: Any = None
     message: Any = None
