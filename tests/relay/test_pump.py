@@ -701,7 +701,7 @@ class DumbRelayer(BuggyRelayer):
     def keepalive(self) -> bytes:
         return bug()
 
-    def fail(self, error: GatewayError) -> bytes:
+    def fail(self, error: Any) -> bytes:
         return bug()
 
 

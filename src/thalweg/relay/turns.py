@@ -77,7 +77,10 @@ class TurnStore:
             self._drop(first)
 
     def restore(self, owner: Owner, messages: Iterable[Message], now: float) -> tuple[Message, ...]:
-        """The messages, with what their assistants' turns have lost. What a client has kept itself is left alone."""
+        """The messages, with what their assistants' turns have lost: proofs, and the order in which they stood.
+
+        A turn that has proofs of which nothing is known here is left alone.
+        """
         self.expire(now)
         if not self._turns:
             return tuple(messages)
@@ -93,10 +96,8 @@ class TurnStore:
 
     def _restored(self, owner: Owner, message: Message) -> tuple[Message, dict[str, str]]:
         """One assistant's turn, and the client's ids of its calls that were not the upstream's."""
-        if any(getattr(part, "signature", None) for part in message.parts):
-            return message, {}
         kept = self._find(owner, message.parts)
-        if kept is None:
+        if kept is None or not _proofs(message.parts) <= _proofs(kept.parts):
             return message, {}
         calls = [part for part in message.parts if isinstance(part, ToolCall)]
         ours = [part for part in kept.parts if isinstance(part, ToolCall)]
@@ -139,6 +140,11 @@ def keeper(store: TurnStore, owner: Owner, clock: Callable[[], float]) -> Callab
                 store.keep(owner, answer.choices[0].parts, clock())
 
     return hear
+
+
+def _proofs(parts: tuple[Part, ...]) -> set[str]:
+    """The signatures in a turn, which may have come back without a model's name."""
+    return {found.data for part in parts if (found := getattr(part, "signature", None)) is not None}
 
 
 def _merged(kept: tuple[Part, ...], said: tuple[Part, ...]) -> tuple[Part, ...]:
