@@ -75,6 +75,18 @@ def _usual_frames(data: bytes) -> list[Frame]:
     return frames
 
 
+def _crlf_frames(data: bytes) -> list[Frame]:
+    """The frames of bytes that are one `data: ` line each and end with CRLF, as Google sends them, and nothing else."""
+    if not data.endswith(b"\r\n\r\n"):
+        return []
+    frames = []
+    for block in data[:-4].split(b"\r\n\r\n"):
+        if block[:6] != b"data: " or 0x0A in block or 0x0D in block:
+            return []
+        frames.append(Frame(block + b"\r\n\r\n", block[6:]))
+    return frames
+
+
 class SseDecoder:
     """Cuts one body into frames. Lives as long as the body; holds at most one unfinished frame."""
 
@@ -111,7 +123,7 @@ class SseDecoder:
         if self.between_frames and len(data) <= self.max_frame_bytes:
             # The common read, of one frame or some, never touches the buffer.
             payload = plain_payload(data)
-            frames = _usual_frames(data) if payload is None else [Frame(data, payload, True)]
+            frames = [Frame(data, payload, True)] if payload is not None else _usual_frames(data) or _crlf_frames(data)
             if frames:
                 self._first = False
                 return frames
