@@ -443,6 +443,11 @@ def test_the_shape_of_the_answer(config: Any, expected: OutputFormat) -> None:
     assert canon(generationConfig=config).output == expected
 
 
+def test_a_bare_word_for_an_answer_is_told_apart() -> None:
+    request = canon(generationConfig={"responseMimeType": "text/x.enum", "responseSchema": {"enum": ["a"]}})
+    assert request.extensions == {"generationConfig.responseMimeType": "text/x.enum"}
+
+
 def test_fields_that_only_gemini_knows_are_named() -> None:
     request = canon(
         safety_settings=[{"category": "x", "threshold": "y"}],

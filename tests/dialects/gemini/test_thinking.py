@@ -32,7 +32,9 @@ def budget(tokens: int) -> ReasoningAsk:
         ("gemini-flash-latest", LATEST),
         ("gemini-pro-latest", LATEST),
         ("gemma-3-27b-it", None),
-        ("deepseek-r1", None),
+        ("text-embedding-005", None),
+        ("tunedModels/my-own-1", LATEST),
+        ("reasoning?seed=1", LATEST),
     ],
 )
 def test_a_models_generation(model: str, born: Generation | None) -> None:
@@ -71,6 +73,7 @@ SAID: list[tuple[str, ReasoningAsk, dict[str, Any], bool]] = [
     ("gemini-2.0-flash", effort("high"), {}, False),
     ("gemini-2.0-flash", OFF, {}, True),
     ("gemma-3-27b-it", budget(100), {}, False),
+    ("reasoning", effort("low"), {"thinkingLevel": "LOW"}, True),
     ("gemini-2.5-flash-image", effort("low"), {}, False),
 ]
 
@@ -86,5 +89,5 @@ def test_never_a_budget_and_a_level_and_nothing_to_models_that_do_not_think(
 ) -> None:
     said = say(ask, model, shown=True).config
     assert len(said.keys() & {"thinkingBudget", "thinkingLevel"}) <= 1
-    thinks = model.startswith(("gemini-2.5", "gemini-3")) and "image" not in model
+    thinks = model.startswith(("gemini-2.5", "gemini-3", "reasoning")) and "image" not in model
     assert said.get("includeThoughts", False) is thinks

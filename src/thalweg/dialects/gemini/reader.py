@@ -100,8 +100,12 @@ class Reader:
             for name, value in (inner or {}).items():
                 if name not in known and value not in (None, [], {}):
                     self._extensions[path + name] = value
+        # Two words whose neighbours alone can be said elsewhere.
         if str(choice.get("mode")).upper() == "VALIDATED":
             self._extensions["toolConfig.functionCallingConfig.mode"] = choice["mode"]
+        asked = self._body.generationConfig
+        if asked is not None and (asked.responseMimeType or "").lower() == "text/x.enum":
+            self._extensions["generationConfig.responseMimeType"] = asked.responseMimeType
 
     # The talk.
 

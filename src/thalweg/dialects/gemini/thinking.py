@@ -13,9 +13,11 @@ from thalweg.canon.request import ReasoningAsk
 
 Generation = tuple[int, int]
 LATEST: Generation = (3, 7)
-"""What a name without a number means."""
+"""What a name without a number means, and one that is not known here."""
 
 _NUMBER = re.compile(r"gemini-(\d{1,2})(?:\.(\d{1,2}))?(?=[-@:]|$)")
+_NO_GEMINI = ("gemma-", "learnlm-", "imagen-", "veo-", "lyria-", "aqa", "text-", "embedding-")
+"""How names of Google's other models begin."""
 _UNTHINKING = ("-image", "-tts", "-audio", "-embedding", "-live")
 _BUDGETS = {"minimal": 1024, "low": 2048, "medium": 8192, "high": 16384}
 """Above `high` the model's own bound holds."""
@@ -31,11 +33,11 @@ class Said(NamedTuple):
 
 
 def generation(model: str) -> Generation | None:
-    """The generation of a model, by its name; `None` where it is no Gemini."""
+    """The generation of a model, by its name; `None` where it is known to be no Gemini."""
     name = model.lower().rpartition("/")[2]
     if found := _NUMBER.match(name):
         return int(found[1]), int(found[2] or 0)
-    return LATEST if name.startswith("gemini-") else None
+    return None if name.startswith(_NO_GEMINI) else LATEST
 
 
 def say(ask: ReasoningAsk, model: str, *, shown: bool) -> Said:
