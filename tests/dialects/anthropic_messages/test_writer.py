@@ -176,7 +176,7 @@ THINKING: list[tuple[str, ReasoningAsk, Any, Any, bool]] = [
     (NEWEST, ask("default", show="summary"), SHOWN, None, False),
     (NEWEST, ask("off"), {"type": "disabled"}, None, False),
     (FABLE, ask("off"), None, "low", True),
-    ("deepseek-chat", ask("effort", effort="low"), 2048, None, False),
+    ("deepseek-chat", ask("effort", effort="low"), SHOWN, "low", False),
 ]
 
 
@@ -463,8 +463,9 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}, "required":
 JSON = OutputFormat(format="json_schema", name="thing", schema=SCHEMA)
 
 
-def test_a_schema_where_the_model_knows_it() -> None:
-    written = write(OPUS45, output=JSON, reasoning=ask("auto"))
+@pytest.mark.parametrize("model", [OPUS45, NEWEST, "json?seed=1"])
+def test_a_schema_where_the_model_knows_it(model: str) -> None:
+    written = write(model, output=JSON)
     assert written.wire["output_config"] == {
         "format": {"type": "json_schema", "schema": SCHEMA | {"additionalProperties": False}}
     }

@@ -167,7 +167,7 @@ REPAIRS = {
     "message-start": "`message_start` missing, or without `content` or `usage`, raises in anthropic-python and -node. "
                      "A second one before any content is left out.",
     "block-start": "`content_block_start` missing, or without its empty `text`, `thinking` or `input`, raises at the "
-                   "first delta.",
+                   "first delta. The end of a block that never began is left out.",
     "index": "A block's index that does not follow on raises in anthropic-python.",
     "usage": "`message_delta` without `usage.output_tokens` raises in anthropic-python and -node.",
     "unclosed": "A last frame that no blank line closes is read by none of the SDKs.",
@@ -257,9 +257,11 @@ MODEL_ROWS: tuple[ModelRow, ...] = (
 
 OTHERS = ModelRow(
     prefixes=("",),
-    thinking="budget", samples=True, samples_both=True, structured=False, prefill=True, most_output=8192,
+    samples=True, samples_both=True, prefill=True, most_output=8192,
 )  # fmt: skip
-"""Models of other makers that speak this dialect."""
+"""Models under names that are not known here, and of other makers that speak this dialect: told to think and to keep to
+a schema as the newest are, and with the fields that only the newest refuse.
+"""
 
 DEFAULT_MOST_OUTPUT = 32_000
 """The cap on answers of models that may make more, where the client says none: Anthropic demands one."""
