@@ -58,8 +58,14 @@ class Translated:
         encoder = DIALECTS[client].stream_encoder(ASKED, response_id="own-1", model="m", created=1)
         decoder = DIALECTS[upstream].stream_decoder(profile=PROFILE, provider="acme")
         self.said: list[Event] = []
-        self.relayer = Translator(Reader(decoder, UpstreamBody(body=b""), self.said.extend), encoder)
+        self.relayer = Translator(Reader(decoder, UpstreamBody(body=b""), self), encoder)
         self.sent: list[bytes] = []
+
+    def hear(self, events: list[Event]) -> None:
+        self.said += events
+
+    def grow(self, event: PartDelta) -> None:
+        self.said.append(event)
 
     def play(self, pieces: Iterator[bytes]) -> Translated:
         for piece in pieces:

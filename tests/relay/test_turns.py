@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
+from thalweg.canon.events import PartDelta
 from thalweg.canon.fold import unfold
 from thalweg.canon.parts import Part, Reasoning, Signature, Text, ToolCall, ToolResult
 from thalweg.canon.request import Message
 from thalweg.canon.response import Choice, Response
-from thalweg.relay.turns import MOST_TURN_BYTES, TurnStore, keeper
+from thalweg.relay.turns import MOST_TURN_BYTES, TurnKeeper, TurnStore
 
 OWNER, OTHER = b"o" * 32, b"x" * 32
 SIGNATURE = Signature(vendor="anthropic", model="m", kind="signature", data="c2ln")
@@ -133,12 +134,15 @@ def test_a_turn_too_long_is_not_kept() -> None:
 @pytest.mark.parametrize("complete", [True, False])
 def test_a_listener_keeps_an_answer_that_is_whole(complete: bool) -> None:
     store = TurnStore()
-    hear = keeper(store, OWNER, lambda: 0.0)
+    keeper = TurnKeeper(store, OWNER, lambda: 0.0)
     choice = Choice(index=0, parts=TURN, finish_reason=None)
     response = Response(response_id="r", model="m", created=1, choices=(choice,), usage=None, complete=True)
     events = unfold(response)
     for event in events if complete else events[:-1]:
-        hear([event])
+        if isinstance(event, PartDelta):
+            keeper.grow(event)
+        else:
+            keeper.hear([event])
     assert len(store) == complete
     if complete:
         assert store.restore(OWNER, said(*CALLS), 0.0)[1].parts[0] == THOUGHT

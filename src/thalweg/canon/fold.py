@@ -104,6 +104,13 @@ class Fold:
         for event in events:
             _STEPS[type(event)](self, event)
 
+    def grow(self, event: PartDelta) -> None:
+        """Take in one event by which a part grows: what `feed` does, for the many."""
+        if event.logprobs is None:
+            self._parts[event.index].pieces.append(event.text)
+        else:
+            self._on_part_delta(event)
+
     def response(self) -> Response:
         """The answer so far. Parts that have not ended are in it as far as they have come."""
         started = self._started or ResponseStarted(response_id="", model="")

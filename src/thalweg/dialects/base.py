@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 
 from thalweg.canon.errors import GatewayError, UpstreamError
-from thalweg.canon.events import Event
+from thalweg.canon.events import Event, PartDelta
 from thalweg.canon.losses import Losses
 from thalweg.canon.origin import Credential
 from thalweg.canon.parts import ToolCall
@@ -198,6 +198,11 @@ class StreamDecoder(Protocol):
 
     finishes: dict[int, str]
     """The wire's finish reason of each choice that has one, as soon as it came; its `ChoiceFinished` may come later."""
+
+    def grown(self, data: bytes) -> PartDelta | None:
+        """The one event of these bytes, if they, read between two frames, are exactly one common frame, by which the
+        open part of the first choice grows. If not, nothing has happened. `feed` would come to the same.
+        """
 
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames. Never raises for what the upstream sent."""

@@ -77,7 +77,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What was written for an upstream of another dialect; `None` where both sides speak the same one."""
     request: Request | None = None
     """The client's request in no dialect, where it is known already."""
-    hear: Listener | None = None
+    listener: Listener | None = None
     """Hears the events of a translated answer."""
     raw: bool = False
     """Whether repairs are off."""
@@ -665,7 +665,7 @@ class Exchange:
 
 
 def _reader(plan: Plan) -> Reader:
-    return Reader(plan.upstream.stream_decoder(), plan.sent, plan.hear)
+    return Reader(plan.upstream.stream_decoder(), plan.sent, plan.listener)
 
 
 def _relayer(plan: Plan) -> Relayer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from thalweg.canon.errors import GatewayError
 from thalweg.canon.events import (
@@ -20,19 +20,40 @@ from thalweg.dialects.base import StreamDecoder, StreamEncoder, UpstreamBody, Wa
 from thalweg.framing.sse import Frame
 from thalweg.relay.adapter import Adapter
 
-Listener = Callable[[list[Event]], None]
-"""Hears the events that the client reads, as they come."""
+
+class Listener(Protocol):
+    """Hears the events that the client reads, as they come."""
+
+    def hear(self, events: list[Event]) -> None:
+        """Some events."""
+
+    def grow(self, event: PartDelta) -> None:
+        """One event by which a part grows: what `hear` does, for the many."""
 
 
 class Reader:
     """Reads an upstream's frames into the events that the client reads, and watches. One per answer."""
 
-    def __init__(self, decoder: StreamDecoder, sent: UpstreamBody | None = None, hear: Listener | None = None) -> None:
+    def __init__(
+        self, decoder: StreamDecoder, sent: UpstreamBody | None = None, listener: Listener | None = None
+    ) -> None:
         self.watch = Watch()
         self.watch.finishes = decoder.finishes
         self._decoder = decoder
         self._adapter = Adapter(sent) if sent is not None else None
-        self._hear = hear
+        self._listener = listener
+        self._grown = getattr(decoder, "grown", _never)
+
+    def grown(self, data: bytes) -> PartDelta | None:
+        """The short way of the common frame; see `StreamDecoder.grown`."""
+        if self._adapter is not None and self._adapter.holds:
+            return None
+        event: PartDelta | None = self._grown(data)
+        if event is not None:
+            self.watch.saw_text(event.text)
+            if self._listener is not None:
+                self._listener.grow(event)
+        return event
 
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames."""
@@ -48,12 +69,6 @@ class Reader:
 
     def _taken(self, events: list[Event]) -> list[Event]:
         adapter = self._adapter
-        if len(events) == 1 and type(event := events[0]) is PartDelta and (adapter is None or not adapter.holds):
-            # The common case: a text grows.
-            self.watch.saw_text(event.text)
-            if self._hear is not None:
-                self._hear(events)
-            return events
         if adapter is not None:
             events = adapter.adapt(events)
             self.watch.cut = adapter.cut
@@ -61,8 +76,8 @@ class Reader:
             step = _WATCHES.get(type(event))
             if step is not None:
                 step(self.watch, event)
-        if self._hear is not None:
-            self._hear(events)
+        if self._listener is not None:
+            self._listener.hear(events)
         return events
 
 
@@ -76,8 +91,12 @@ class Translator:
         self._encoder = encoder
 
     def pass_on(self, data: bytes) -> bytes | None:
-        """No frame passes as it is."""
-        return None
+        """The client's bytes for the common frame, by which a part grows."""
+        event = self._reader.grown(data)
+        if event is None:
+            return None
+        frames = self._encoder.encode((event,))
+        return frames[0] if len(frames) == 1 else b"".join(frames)
 
     def feed(self, frames: Iterable[Frame]) -> list[bytes]:
         """The client's frames for an upstream's."""
@@ -107,6 +126,10 @@ class Translator:
             # The relay says it, in its own time.
             events = events[:-1]
         return self._encoder.encode(events)
+
+
+def _never(_: bytes) -> PartDelta | None:
+    return None
 
 
 def _on_started(watch: Watch, event: ResponseStarted) -> None:

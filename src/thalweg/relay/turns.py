@@ -14,7 +14,7 @@ from hashlib import sha256
 import msgspec
 from msgspec.structs import replace
 
-from thalweg.canon.events import Event, PartDelta, ResponseEnded, ResponseFailed
+from thalweg.canon.events import Event, PartDelta, ResponseEnded
 from thalweg.canon.fold import Fold
 from thalweg.canon.parts import Part, Reasoning, Text, ToolCall, ToolResult
 from thalweg.canon.request import Message
@@ -121,25 +121,32 @@ class TurnStore:
             self._first.pop(key, None)
 
 
-def keeper(store: TurnStore, owner: Owner, clock: Callable[[], float]) -> Callable[[list[Event]], None]:
-    """A listener that keeps the first choice of an answer, once it is whole."""
-    fold, length = Fold(), 0
-    feed = fold.feed
+class TurnKeeper:
+    """Listens to an answer, and keeps its first choice once it is whole."""
 
-    def hear(events: list[Event]) -> None:
-        nonlocal length
-        if length > MOST_TURN_BYTES:
+    def __init__(self, store: TurnStore, owner: Owner, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._owner = owner
+        self._clock = clock
+        self._fold = Fold()
+        self._chars = 0
+
+    def grow(self, event: PartDelta) -> None:
+        """One event by which a part grows."""
+        self._chars += len(event.text)
+        if self._chars <= MOST_TURN_BYTES:
+            self._fold.grow(event)
+
+    def hear(self, events: list[Event]) -> None:
+        """Some events."""
+        if self._chars > MOST_TURN_BYTES:
             return
-        for event in events:
-            if type(event) is PartDelta:
-                length += len(event.text)
-        feed(events)
-        if events and isinstance(events[-1], ResponseEnded | ResponseFailed):
-            answer = fold.response()
-            if answer.complete and answer.choices and length <= MOST_TURN_BYTES:
-                store.keep(owner, answer.choices[0].parts, clock())
-
-    return hear
+        self._chars += sum(len(event.text) for event in events if type(event) is PartDelta)
+        self._fold.feed(events)
+        if events and type(events[-1]) is ResponseEnded and self._chars <= MOST_TURN_BYTES:
+            answer = self._fold.response()
+            if answer.choices:
+                self._store.keep(self._owner, answer.choices[0].parts, self._clock())
 
 
 def _proofs(parts: tuple[Part, ...]) -> set[str]:

@@ -55,11 +55,12 @@ from thalweg.dialects.openai_chat.wire import (
     arguments_of,
     read_any,
     read_chunk,
+    read_lone_chunk,
     reasoning_of,
     text_of,
     write_citation,
 )
-from thalweg.framing.sse import Frame
+from thalweg.framing.sse import Frame, plain_payload
 
 
 class BadFrame(Exception):
@@ -198,6 +199,9 @@ class _ChoiceState:
         self.finish: str | None = None
 
 
+_GROWING = ("text", "reasoning")
+
+
 class ChatStreamDecoder:
     """Reads one upstream's Chat stream. Lives as long as the stream."""
 
@@ -211,6 +215,32 @@ class ChatStreamDecoder:
         self._model = ""
         self._reports = UsageReports()
         self._over = False
+
+    def grown(self, data: bytes) -> PartDelta | None:
+        """The event of bytes that are one common chunk, by which the one open part grows."""
+        part = self._lone_part()
+        payload = plain_payload(data) if part is not None else None
+        if part is None or payload is None:
+            return None
+        try:
+            # The parser looks only into fields that it knows.
+            if not payload.isascii():
+                payload.decode()
+            delta = read_lone_chunk(payload).choices[0].delta
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        thought = delta.reasoning_content or delta.reasoning
+        text, other = (delta.content, thought) if part.kind == "text" else (thought, delta.content)
+        return PartDelta(index=part.index, text=text) if text and not other else None
+
+    def _lone_part(self) -> _Part | None:
+        """The open part of the first choice, if it is text or reasoning and there is nothing else that could grow."""
+        if len(self._choices) != 1 or self._over or (state := self._choices.get(0)) is None:
+            return None
+        if len(state.queue) != 1 or state.finish is not None:
+            return None
+        part = state.queue[0]
+        return part if part.index >= 0 and part.kind in _GROWING else None
 
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames."""

@@ -136,6 +136,29 @@ class MeteredTextChunk(AnyTextChunk[D], Generic[D], gc=False):
     usage: msgspec.Raw = msgspec.Raw(b"null")
 
 
+class LoneDelta(TextDeltaWithRole, gc=False):
+    """A delta that adds text and nothing else that a reader of other dialects would want."""
+
+    annotations: None = None
+
+
+class LoneChoice(msgspec.Struct, gc=False):
+    """The first choice, going on, without log probabilities."""
+
+    index: Literal[0]
+    delta: LoneDelta
+    finish_reason: None = None
+    logprobs: None = None
+
+
+class LoneChunk(msgspec.Struct, gc=False):
+    """The common chunk for those who translate it: whatever else it has is in other chunks of the stream, too."""
+
+    choices: tuple[LoneChoice]
+    usage: None = None
+    error: None = None
+
+
 class Counts(msgspec.Struct, gc=False):
     """The two numbers of a usage report that every provider says."""
 
@@ -169,6 +192,7 @@ read_text_chunk = msgspec.json.Decoder(TextChunk[TextDelta]).decode
 read_text_chunk_with_role = msgspec.json.Decoder(TextChunk[TextDeltaWithRole]).decode
 read_metered_chunk = msgspec.json.Decoder(MeteredTextChunk[TextDelta]).decode
 read_metered_chunk_with_role = msgspec.json.Decoder(MeteredTextChunk[TextDeltaWithRole]).decode
+read_lone_chunk = msgspec.json.Decoder(LoneChunk).decode
 read_counts = msgspec.json.Decoder(Counts).decode
 read_report = msgspec.json.Decoder(Report).decode
 read_chunk = msgspec.json.Decoder(Chunk).decode

@@ -22,7 +22,7 @@ from thalweg.relay.budget import Share, no_room
 from thalweg.relay.exchange import Bounds, Exchange, Plan, Timing
 from thalweg.relay.media import wanted
 from thalweg.relay.pump import Pump
-from thalweg.relay.turns import keeper
+from thalweg.relay.turns import TurnKeeper
 from thalweg.server.auth import Identity, owner
 from thalweg.server.house import House, new_stream_id, unix_ms
 from thalweg.server.meter import Meter, Observer
@@ -144,7 +144,7 @@ class Generation:
             upstream_streams=stream,
             sent=written.sent,
             request=written.request,
-            hear=None if written.sent is None else keeper(house.turns, owner(arrival.scope), time.monotonic),
+            listener=None if written.sent is None else TurnKeeper(house.turns, owner(arrival.scope), time.monotonic),
             raw=arrival.fields.get(b"x-thalweg-raw") == b"1",
             created=int(time.time()),
             headers=arrival.headers + route.headers + dropped,
