@@ -69,8 +69,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def response_id(self) -> str:
-        """The same for the same seed and model name."""
-        rng = random.Random(f"id {self.seed} {self.asked.model}")
+        """The same for the same seed, model name and talk; no two turns of one talk have one id."""
+        rng = random.Random(f"id {self.entropy} {self.asked.model}")
         if self.vendor.response_id is not None:
             return self.vendor.response_id(rng)
         return f"sim-{rng.getrandbits(96):024x}"
