@@ -341,6 +341,7 @@ def test_responses_counts() -> None:
     assert send(b"POST", b"/v1/responses/input_tokens", {"input": "one two"}).tree == counted
     assert send(b"POST", b"/v1/responses/input_tokens", {"model": "text", "input": "one two"}).tree == counted
     assert send(b"POST", b"/v1/responses/input_tokens", b"no json").status == 400
+    assert send(b"POST", b"/v1/responses/input_tokens", b'{"input":' + b"[" * 100_000).status == 400
 
 
 COUNTED = {

@@ -108,6 +108,12 @@ def test_json_that_breaks_off_fails_the_answer_and_leaves_what_came_before(diale
 
 
 @each_dialect
+def test_several_faults_of_frames_at_once(dialect: str) -> None:
+    one = faulty(dialect, "multi-line,crlf,big-frame&size=100000")
+    assert text_of(one.read(one.ask(stream=True), stream=True)) == text_of(good(dialect))
+
+
+@each_dialect
 def test_a_big_frame_is_still_read(dialect: str) -> None:
     one = faulty(dialect, "big-frame&size=100000")
     answer = one.ask(stream=True)

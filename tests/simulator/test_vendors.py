@@ -321,6 +321,39 @@ def test_anthropics_ids_look_like_its_own() -> None:
         assert len(call) == 30
 
 
+def test_anthropic_wants_more_than_a_thought_that_was_cut() -> None:
+    one = anthropic("reasoning", max_tokens=3)
+    one.turns += one.said(one.ask(), stream=False)
+    assert [each["type"] for each in one.turns[1]["content"]] == ["thinking"]
+    one.turns += one.user("go on")
+    assert one.ask().tree["error"]["message"] == (
+        "messages.1: The final block in an assistant message cannot be `thinking`."
+    )
+    one.turns[1]["content"].append({"type": "text", "text": "mine"})
+    assert one.ask().status == 200
+
+
+@pytest.mark.parametrize("dialect", ["anthropic", "openai-responses"])
+def test_a_call_that_was_cut_may_be_mended(dialect: str) -> None:
+    caps = {"anthropic": ("max_tokens", {}), "openai-responses": ("max_output_tokens", {"include": INCLUDE})}
+    field, fields = caps[dialect]
+    one = TALKS[dialect]("agent?seed=1", "go", tools=TOOLS, **fields)
+    usage = one.read(one.ask(), stream=False).usage
+    assert usage is not None
+    one.fields[field] = (usage.output_tokens or 0) - 3
+    cut = one.read(one.ask(stream=True), stream=True).choices[0].parts
+    calls: list[Any] = [(c.id, c.name, {"city": "mended"}) for c in cut if isinstance(c, ToolCall)]
+    assert len(calls) == 1
+    one.turns += [*_as_called(dialect, calls), *one.results(calls, numbered_results())]
+    assert one.ask().status == 200, one.ask().body
+
+
+def test_anthropic_takes_instructions_between_the_turns() -> None:
+    one = after(anthropic(), 2)
+    one.turns.append({"role": "system", "content": "Be brief."})
+    assert one.ask().status == 200
+
+
 # OpenAI.
 
 
@@ -447,6 +480,18 @@ def test_openai_keeps_items_unless_it_is_told_not_to() -> None:
     answer = one.ask()
     assert answer.status == 404
     assert "Items are not persisted when `store` is set to false." in answer.tree["error"]["message"]
+
+
+def test_openai_wants_what_followed_a_reasoning_that_it_keeps() -> None:
+    one = after(responses(include=[]), 1)
+    assert UNFOLLOWED in refusal(one, lambda t: (move(1, 3)(t), item(t, 1).pop("id"), item(t, 2).pop("id"))[0])
+
+
+def test_openai_takes_an_item_by_its_name() -> None:
+    one = after(responses("reasoning"), 1)
+    one.turns[2] = {"type": "item_reference", "id": one.turns[2]["id"]}
+    one.turns += one.user("more")
+    assert one.ask().status == 200
 
 
 def test_openai_takes_items_without_ids() -> None:
@@ -620,6 +665,17 @@ def test_google_takes_either_spelling_and_either_alphabet() -> None:
         for each in content["parts"]:
             each.pop("thought_signature", None)
     assert MISSING in one.ask().tree["error"]["message"]
+
+
+def test_google_signs_no_thought() -> None:
+    one = after(gemini(generationConfig={"thinkingConfig": {"includeThoughts": True}}), 1)
+    assert part(one.turns, 1, 0)["thought"] is True
+    assert CORRUPTED in refusal(one, resign(1, 1, 0))
+
+
+@pytest.mark.parametrize("value", ["!", "Eq", "AAAA" * 40])
+def test_google_takes_nothing_else_for_a_signature(value: str) -> None:
+    refusal(after(gemini(), 1), sign(1, 0, value))
 
 
 def test_google_signs_the_end_of_a_text() -> None:
