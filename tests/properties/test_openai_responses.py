@@ -212,9 +212,9 @@ def reason_of(answer: Response) -> FinishReason:
     said = answer.choices[0].finish_reason
     if said in (FinishReason.LENGTH, FinishReason.CONTEXT_OVERFLOW):
         return FinishReason.LENGTH
-    if said is FinishReason.CONTENT_FILTER:
-        return said
     kinds = {type(part) for part in answer.choices[0].parts}
+    if said is FinishReason.CONTENT_FILTER or (said is FinishReason.REFUSAL and Refusal not in kinds):
+        return FinishReason.CONTENT_FILTER
     return (
         FinishReason.TOOL_CALLS
         if ToolCall in kinds

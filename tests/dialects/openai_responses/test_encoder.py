@@ -119,7 +119,7 @@ STATUSES = {
     FinishReason.LENGTH: ("incomplete", {"reason": "max_output_tokens"}),
     FinishReason.CONTEXT_OVERFLOW: ("incomplete", {"reason": "max_output_tokens"}),
     FinishReason.CONTENT_FILTER: ("incomplete", {"reason": "content_filter"}),
-    FinishReason.REFUSAL: ("completed", None),
+    FinishReason.REFUSAL: ("incomplete", {"reason": "content_filter"}),
     FinishReason.PAUSE: ("completed", None),
     FinishReason.MALFORMED_CALL: ("completed", None),
     FinishReason.UNKNOWN: ("completed", None),
@@ -133,6 +133,29 @@ def test_statuses(reason: FinishReason) -> None:
     assert (read.status, read.last["incomplete_details"]) == STATUSES[reason]
     whole = json.loads(RESPONSES.encode_answer(answered(Text(text="a"), reason=reason), ASKED))
     assert (whole["status"], whole["incomplete_details"]) == STATUSES[reason]
+
+
+def test_a_refusal_in_words_of_its_own_is_a_whole_answer() -> None:
+    last = read_strictly(streamed(Refusal(text="no"), reason=FinishReason.REFUSAL)).last
+    assert last is not None
+    whole = json.loads(RESPONSES.encode_answer(answered(Refusal(text="no"), reason=FinishReason.REFUSAL), ASKED))
+    assert (last["status"], whole["status"]) == ("completed", "completed")
+
+
+def test_of_several_choices_it_is_the_first() -> None:
+    events = unfold(answered(Text(text="first")))
+    other = [
+        PartStarted(index=1, kind="text", choice=1),
+        PartDelta(index=1, text="second", choice=1),
+        PartEnded(index=1, choice=1),
+        ChoiceFinished(reason=FinishReason.LENGTH, choice=1),
+    ]
+    mixed = [*events[:2], other[0], events[2], *other[1:], *events[3:]]
+    encoder_ = RESPONSES.stream_encoder(ASKED, response_id="r", model="m", created=1)
+    read = read_strictly(b"".join(encoder_.encode(mixed)))
+    assert read.last is not None
+    assert read.status == "completed"
+    assert [part["text"] for item in read.last["output"] for part in item["content"]] == ["first"]
 
 
 def test_a_delta_leaves_as_one_frame_at_once() -> None:

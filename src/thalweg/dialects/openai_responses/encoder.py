@@ -43,7 +43,7 @@ from thalweg.dialects.openai_responses.items import (
     write_token,
 )
 from thalweg.dialects.openai_responses.response import Page
-from thalweg.dialects.openai_responses.tables import CONTENT_TYPE, FINISH_TO_STATUS, MOST_KEPT_CHARS, NAME
+from thalweg.dialects.openai_responses.tables import CONTENT_TYPE, MOST_KEPT_CHARS, NAME, status_of
 from thalweg.dialects.openai_responses.wire import CallGrown, ContentGrown, SummaryGrown, TextGrown
 
 
@@ -85,6 +85,8 @@ class ResponsesStreamEncoder:
         self._open: _Open | None = None
         self._opaque: set[int] = set()
         """Parts that are items of this dialect as they came."""
+        self._refused = False
+        """Whether the model has said a refusal in words of its own."""
         self._usage: Usage | None = None
         self._finish: FinishReason | None = None
         self._room = MOST_KEPT_CHARS
@@ -93,7 +95,8 @@ class ResponsesStreamEncoder:
         """The frames for these events."""
         frames: list[bytes] = []
         for event in events:
-            if not self._over:
+            # Of choices, the first alone has a place in this dialect.
+            if not self._over and not getattr(event, "choice", 0):
                 frames += _WRITERS[type(event)](self, event)
         return frames
 
@@ -174,6 +177,7 @@ class ResponsesStreamEncoder:
             open_, frames = self._begin("message", lambda item_id: write_message(item_id, [], "in_progress"))
         open_.part, open_.pieces, open_.logprobs = event, [], []
         open_.whole = lambda status: write_message(open_.item_id, open_.content, status)
+        self._refused = self._refused or event.kind == "refusal"
         part = write_text("") if event.kind == "text" else write_refusal("")
         return [*frames, self._in_item(tables.PART_ADDED, open_, content_index=len(open_.content), part=part)]
 
@@ -332,10 +336,10 @@ class ResponsesStreamEncoder:
 
     def _on_finished(self, event: ChoiceFinished) -> list[bytes]:
         self._finish = self._finish or event.reason
-        return self._shut(FINISH_TO_STATUS[self._finish][0])
+        return self._shut(status_of(self._finish, refused=self._refused)[0])
 
     def _on_ended(self, _: ResponseEnded) -> list[bytes]:
-        status, why = FINISH_TO_STATUS[self._finish or FinishReason.UNKNOWN]
+        status, why = status_of(self._finish, refused=self._refused)
         frames = self._announce() + self._shut(status)
         self._over = True
         response = self._page.write(status, self._output, why=why, usage=self._usage or Usage())

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from thalweg.canon.errors import UpstreamBroke
-from thalweg.canon.finish import FinishReason
 from thalweg.canon.parts import Opaque, Part, Reasoning, Refusal, Text, ToolCall
 from thalweg.canon.request import OutputFormat, ReasoningAsk, Request
 from thalweg.canon.response import Choice, Response
@@ -29,10 +28,10 @@ from thalweg.dialects.openai_responses.items import (
     write_text,
 )
 from thalweg.dialects.openai_responses.tables import (
-    FINISH_TO_STATUS,
     NAME,
     finish_of_parts,
     is_usage,
+    status_of,
     usage_to_canon,
     usage_to_wire,
 )
@@ -138,7 +137,8 @@ def encode_answer(answer: Response, asked: Request) -> bytes:
     """A whole answer for a client. Of several choices it is the first: the dialect has one."""
     page = Page(asked, response_id=answer.response_id, model=answer.model, created=answer.created or 0)
     choice = answer.choices[0] if answer.choices else Choice(index=0, parts=(), finish_reason=None)
-    status, why = FINISH_TO_STATUS[choice.finish_reason or FinishReason.UNKNOWN]
+    refused = any(isinstance(part, Refusal) for part in choice.parts)
+    status, why = status_of(choice.finish_reason, refused=refused)
     output = _Writer(page.ids, choice.logprobs).items(choice.parts, status)
     return msgspec.json.encode(page.write(status, output, why=why, usage=answer.usage or Usage()))
 

@@ -78,6 +78,15 @@ ENDED = {"completed": COMPLETED, "incomplete": INCOMPLETE}
 """Statuses of whole answers, and the event that says so."""
 
 
+def status_of(reason: FinishReason | None, *, refused: bool) -> tuple[str, str | None]:
+    """The status, and why it is incomplete. A refusal without words of its own (`refused`) must not look like a good
+    end.
+    """
+    if reason is FinishReason.REFUSAL and not refused:
+        reason = FinishReason.CONTENT_FILTER
+    return FINISH_TO_STATUS[reason or FinishReason.UNKNOWN]
+
+
 def canonical_finish(status: str, why: str | None, *, has_calls: bool, has_refusal: bool) -> FinishReason:
     """Our reason. Whatever we do not know an answer is incomplete for, it was cut, and its reader must know."""
     if status == "incomplete":
