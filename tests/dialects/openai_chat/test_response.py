@@ -121,6 +121,10 @@ def test_the_finish(finish: Any, reason: FinishReason, raw: str | None) -> None:
     assert (choice.finish_reason, choice.raw_finish_reason) == (reason, raw)
 
 
+def test_a_refusal_is_known_by_its_words() -> None:
+    assert read(whole({"content": None, "refusal": "no"})).choices[0].finish_reason is FinishReason.REFUSAL
+
+
 FAILURES: dict[str, tuple[Any, type[UpstreamError], str]] = {
     "an error object": ({"error": {"message": "m", "code": 502}}, UpstreamFailed, "m"),
     "an error beside choices": (

@@ -485,6 +485,18 @@ def test_the_reason_is_ours_and_the_word_is_kept(raw: str, reason: FinishReason)
     assert (choice.finish_reason, choice.raw_finish_reason) == (reason, raw)
 
 
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        ("stop", FinishReason.REFUSAL),
+        ("length", FinishReason.LENGTH),
+        ("content_filter", FinishReason.CONTENT_FILTER),
+    ],
+)
+def test_a_refusal_is_known_by_its_words(raw: str, reason: FinishReason) -> None:
+    assert answer(chunk({"refusal": "no"}, finish=raw)).choices[0].finish_reason is reason
+
+
 @pytest.mark.parametrize("raw", [None, "", "null", 5, True, {}])
 def test_what_is_no_reason_does_not_end_a_choice(raw: Any) -> None:
     assert fold(decode(stream(chunk(text("a"), finish=raw), done=False))).error is not None
@@ -785,6 +797,8 @@ def answers(draw: st.DrawFn) -> list[Event]:
         raw = REASONS[reason]
         if "tool_call" in kinds and reason is FinishReason.STOP:
             reason, raw = FinishReason.TOOL_CALLS, "tool_calls"
+        elif "refusal" in kinds and reason is FinishReason.STOP:
+            reason = FinishReason.REFUSAL
         ends.append(ChoiceFinished(reason=reason, choice=choice, raw_reason=raw))
     if draw(st.booleans()):
         events.append(UsageReported(usage=draw(USAGES)))
@@ -865,6 +879,21 @@ def test_the_old_function_call_is_written_as_such() -> None:
 def test_every_reason_has_a_word_that_chat_knows(reason: FinishReason) -> None:
     wire = encode([ResponseStarted(response_id="x", model="m"), ChoiceFinished(reason=reason), ResponseEnded()])
     assert read_strictly(b"".join(wire)).choices[0].finish in {"stop", "length", "tool_calls", "content_filter"}
+
+
+@pytest.mark.parametrize(
+    ("said", "finish"),
+    [((), "content_filter"), (("text",), "content_filter"), (("text", "refusal"), "stop"), (("refusal",), "stop")],
+    ids=str,
+)
+def test_a_refusal_is_a_good_end_only_where_it_has_words_of_its_own(said: tuple[Any, ...], finish: str) -> None:
+    events: list[Event] = [ResponseStarted(response_id="x", model="m")]
+    for index, kind in enumerate(said):
+        events += [PartStarted(index=index, kind=kind), PartDelta(index=index, text="no"), PartEnded(index=index)]
+    events += [ChoiceFinished(reason=FinishReason.REFUSAL), ResponseEnded()]
+    assert read_strictly(b"".join(encode(events))).choices[0].finish == finish
+    whole = json.loads(CHAT.encode_answer(fold(events), ASKED))
+    assert whole["choices"][0]["finish_reason"] == finish
 
 
 def test_parts_that_chat_has_no_place_for_are_left_out() -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from thalweg.canon.errors import UpstreamBroke, UpstreamFailed
-from thalweg.canon.finish import FinishReason
 from thalweg.canon.parts import Opaque, Part, Reasoning, Refusal, Text, ToolCall
 from thalweg.canon.response import Choice as CanonChoice
 from thalweg.canon.response import Response
@@ -16,9 +15,9 @@ from thalweg.dialects.openai_chat.calls import custom_of, made_up_id
 from thalweg.dialects.openai_chat.signatures import call_extra, call_signature, message_details
 from thalweg.dialects.openai_chat.stream import canonical_finish, signature_of
 from thalweg.dialects.openai_chat.tables import (
-    FINISH_TO_WIRE,
     NAME,
     NOT_FINISHED,
+    finish_to_wire,
     is_usage,
     usage_to_canon,
     usage_to_wire,
@@ -75,10 +74,11 @@ def _choice(choice: Choice, at: int, response_id: str, model: str) -> CanonChoic
     raw = choice.finish_reason if isinstance(choice.finish_reason, str) else None
     raw = None if raw in NOT_FINISHED else raw
     parts = tuple(_parts(message, index, response_id, model))
+    kinds = {type(part) for part in parts}
     return CanonChoice(
         index=index,
         parts=parts,
-        finish_reason=canonical_finish(raw, has_calls=any(isinstance(part, ToolCall) for part in parts)),
+        finish_reason=canonical_finish(raw, has_calls=ToolCall in kinds, has_refusal=Refusal in kinds),
         raw_finish_reason=raw,
         logprobs=choice.logprobs if isinstance(choice.logprobs, dict) else None,
     )
@@ -139,9 +139,10 @@ def _write_choice(choice: CanonChoice) -> dict[str, Any]:
 
 
 def _finish(choice: CanonChoice) -> str | None:
-    if choice.finish_reason is FinishReason.REFUSAL and not choice.parts:
-        return "content_filter"
-    return FINISH_TO_WIRE[choice.finish_reason] if choice.finish_reason else None
+    if choice.finish_reason is None:
+        return None
+    refused = any(isinstance(part, Refusal) and part.text for part in choice.parts)
+    return finish_to_wire(choice.finish_reason, refused=refused)
 
 
 def _write_message(parts: tuple[Part, ...]) -> dict[str, Any]:

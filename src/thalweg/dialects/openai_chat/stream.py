@@ -39,9 +39,9 @@ from thalweg.dialects.openai_chat.tables import (
     DONE,
     DONE_FRAME,
     FINISH_TO_CANON,
-    FINISH_TO_WIRE,
     NAME,
     NOT_FINISHED,
+    finish_to_wire,
     is_usage,
     usage_to_canon,
     usage_to_wire,
@@ -189,7 +189,7 @@ class _Part:
 class _ChoiceState:
     """The parts of one choice. The first of `queue` is open, the others wait, in order of appearance."""
 
-    __slots__ = ("book", "finish", "legacy", "parts_of", "queue")
+    __slots__ = ("book", "finish", "legacy", "parts_of", "queue", "refused")
 
     def __init__(self) -> None:
         self.queue: deque[_Part] = deque()
@@ -197,6 +197,7 @@ class _ChoiceState:
         self.parts_of: dict[CallSlot, _Part] = {}
         self.legacy: CallSlot | None = None
         self.finish: str | None = None
+        self.refused = False
 
 
 _GROWING = ("text", "reasoning")
@@ -294,7 +295,7 @@ class ChatStreamDecoder:
         self._begin(Chunk())
         self._flush()
         for at, state in self._choices.items():
-            reason = canonical_finish(state.finish, has_calls=bool(state.book.slots))
+            reason = canonical_finish(state.finish, has_calls=bool(state.book.slots), has_refusal=state.refused)
             self._events.append(ChoiceFinished(reason=reason, choice=at, raw_reason=state.finish))
         self._events.append(ResponseEnded())
 
@@ -350,6 +351,7 @@ class ChatStreamDecoder:
         if text := text_of(delta.content):
             self._grow(at, state, "text", text, logprobs)
         if isinstance(delta.refusal, str) and delta.refusal:
+            state.refused = True
             self._grow(at, state, "refusal", delta.refusal, logprobs)
         for piece in delta.tool_calls or ():
             self._call_piece(at, state, piece)
@@ -465,11 +467,13 @@ def signature_of(details: Any, model: str) -> Signature | None:
     return None
 
 
-def canonical_finish(raw: str | None, *, has_calls: bool) -> FinishReason:
-    """Our reason. Whether it is a turn with tools is decided by the calls, not by the provider's word."""
+def canonical_finish(raw: str | None, *, has_calls: bool, has_refusal: bool = False) -> FinishReason:
+    """Our reason. Whether it is a turn with tools is decided by the calls, not by the provider's word; a refusal has no
+    word of its own.
+    """
     reason = FINISH_TO_CANON.get(raw or "", FinishReason.UNKNOWN if raw is None else FinishReason.STOP)
-    if has_calls and reason in (FinishReason.STOP, FinishReason.UNKNOWN):
-        return FinishReason.TOOL_CALLS
+    if reason in (FinishReason.STOP, FinishReason.UNKNOWN) and (has_calls or has_refusal):
+        return FinishReason.TOOL_CALLS if has_calls else FinishReason.REFUSAL
     if not has_calls and reason is FinishReason.TOOL_CALLS:
         return FinishReason.STOP
     return reason
@@ -615,8 +619,11 @@ class ChatStreamEncoder:
         return []
 
     def _on_finished(self, event: ChoiceFinished) -> list[bytes]:
-        silent = event.reason is FinishReason.REFUSAL and not self._spoke
-        return [self._frame(event.choice, {}, finish="content_filter" if silent else FINISH_TO_WIRE[event.reason])]
+        refused = any(
+            part.kind == "refusal" and part.choice == event.choice and index in self._spoke
+            for index, part in self._parts.items()
+        )
+        return [self._frame(event.choice, {}, finish=finish_to_wire(event.reason, refused=refused))]
 
     def _on_ended(self, _: ResponseEnded) -> list[bytes]:
         frames = []

@@ -34,11 +34,17 @@ FINISH_TO_WIRE = {
     FinishReason.LENGTH: "length",
     FinishReason.CONTEXT_OVERFLOW: "length",
     FinishReason.CONTENT_FILTER: "content_filter",
-    FinishReason.REFUSAL: "stop",
+    FinishReason.REFUSAL: "content_filter",
     FinishReason.PAUSE: "stop",
     FinishReason.MALFORMED_CALL: "stop",
     FinishReason.UNKNOWN: "stop",
 }
+
+
+def finish_to_wire(reason: FinishReason, *, refused: bool) -> str:
+    """`finish_reason`. A refusal is an end like any other where its own words stand in `refusal`, and only there."""
+    return "stop" if refused and reason is FinishReason.REFUSAL else FINISH_TO_WIRE[reason]
+
 
 NOT_FINISHED = (None, "", "null")
 """Values of `finish_reason` that mean: goes on. The string is what some relays make of null."""
