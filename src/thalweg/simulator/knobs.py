@@ -1,8 +1,8 @@
 """What can be asked of the simulator beside the answer: how it is made, delivered and broken.
 
-Knobs are turned in the model's name, as a query: `text?seed=7&ttft=0.2&pace=50&fault=reset&at=3`; and in a field of the
-request: `"simulator": {"seed": 7, "ttft": 0.2, "fault": ["reset"], "at": 3}`. Semicolons do for `?` and `&`. Where both turn one, the name's holds: a
-name with knobs is a model of its own, which whoever gives it out can rely on.
+Knobs are turned in the model's name, as a query: `text?seed=7&ttft=0.2&pace=50&fault=reset&at=3`, where semicolons do
+for `?` and `&`; and in a field of the request: `"simulator": {"seed": 7, "ttft": 0.2, "fault": ["reset"], "at": 3}`.
+Where both turn one, the name's holds: a name with knobs is a model of its own, which whoever gives it out can rely on.
 """
 
 from __future__ import annotations
