@@ -214,6 +214,16 @@ def test_the_simulator_speaks_whatever_its_client_does_or_each_dialect_under_a_n
     assert all(row.profile.repairs == frozenset[str]().union(*REPAIRS.values()) for row in SIMULATORS.values())
 
 
+def test_the_simulator_opens_the_addresses_that_its_dialect_has_words_for() -> None:
+    google = next(row.profile for row in PROVIDERS if row.name == "google")
+    for row in SIMULATORS.values():
+        taken = (row.profile.media_urls, row.profile.media_url_prefixes)
+        if row.dialect == "gemini":
+            assert taken == (google.media_urls, google.media_url_prefixes)
+        else:
+            assert taken == ({"image", "audio", "video", "document"}, ())
+
+
 @each
 def test_rows_are_values(row: Any) -> None:
     with pytest.raises(AttributeError):

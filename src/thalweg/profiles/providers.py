@@ -408,7 +408,11 @@ _SIMULATED = replace(
 )
 
 
-def _simulator(name: str, dialect: str, path: str) -> Provider:
+_SIMULATED_GOOGLE = replace(_SIMULATED, media_urls=frozenset(), media_url_prefixes=_GOOGLES_ADDRESSES)
+"""As Google's own dialect is: it has no words for the address of a file elsewhere."""
+
+
+def _simulator(name: str, dialect: str, path: str, profile: Profile = _SIMULATED) -> Provider:
     return Provider(
         name=name,
         title="Simulator",
@@ -417,8 +421,8 @@ def _simulator(name: str, dialect: str, path: str) -> Provider:
         base_url_variable="",
         key_variables=(),
         needs_key=False,
-        profile=_SIMULATED,
-        model_rows=(ModelRow(prefixes=("stream-only",), profile=replace(_SIMULATED, stream_only=True)),),
+        profile=profile,
+        model_rows=(ModelRow(prefixes=("stream-only",), profile=replace(profile, stream_only=True)),),
     )
 
 
@@ -432,7 +436,7 @@ SIMULATORS: dict[str, Provider] = {
         _simulator("sim-chat", "openai-chat", "/v1"),
         _simulator("sim-responses", "openai-responses", "/v1"),
         _simulator("sim-anthropic", "anthropic", ""),
-        _simulator("sim-gemini", "gemini", "/v1beta"),
+        _simulator("sim-gemini", "gemini", "/v1beta", _SIMULATED_GOOGLE),
         _simulator("sim-dashscope", "dashscope-native", "/api/v1"),
     )
 }

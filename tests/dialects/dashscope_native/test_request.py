@@ -211,6 +211,12 @@ def test_a_request_always_asks_for_messages_and_increments() -> None:
         ("qwen-vl-ocr-latest", True),
         ("deepseek-v4-pro", False),
         ("qwen-turbo", False),
+        ("codeqwen1.5-7b-chat", False),
+        ("antdigital/Ling-3.1-flash", False),
+        ("Moonshot-Kimi-K2-Instruct", False),
+        ("kimi-k3", False),
+        ("vision?seed=1", True),
+        ("something-new", True),
     ],
 )
 def test_the_family_decides_the_path_and_the_content(model: str, sees: bool) -> None:

@@ -25,14 +25,23 @@ MULTIMODAL_PATH = b"/services/aigc/multimodal-generation/generation"
 _MULTIMODAL = re.compile(r"(^|[-/.])(vl|omni|audio|ocr|asr|captioner|gui)([-.\d]|$)|(^|/)qvq|livetranslate|qwen-image")
 _QWEN_VERSION = re.compile(r"(?:^|/)qwen(\d+)\.(\d+)(?=-|$)")
 _FIRST_MULTIMODAL = (3, 5)
+_TEXT = re.compile(
+    r"(^|/)(code)?(qwen|qwq|deepseek|glm|chatglm|kimi|moonshot|minimax|abab|llama|baichuan|yi-|ling-|ring-|mimo"
+    r"|tongyi|farui|gpt-oss|hunyuan|internlm|mistral)"
+)
+"""How names of families begin of which most read texts alone."""
 
 
 def is_multimodal(model: str) -> bool:
-    """Whether this model is asked on the multimodal path, where content is a list. The other path refuses it."""
+    """Whether this model is asked on the multimodal path, where content is a list; the other path refuses it. One of a
+    family that is not known here is taken for a new one, and new ones see.
+    """
     name = model.lower()
+    if _MULTIMODAL.search(name):
+        return True
     if version := _QWEN_VERSION.search(name):
-        return (int(version[1]), int(version[2])) >= _FIRST_MULTIMODAL or _MULTIMODAL.search(name) is not None
-    return _MULTIMODAL.search(name) is not None
+        return (int(version[1]), int(version[2])) >= _FIRST_MULTIMODAL
+    return _TEXT.search(name) is None
 
 
 RESEARCHED = "finished"
