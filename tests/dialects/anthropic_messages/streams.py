@@ -362,14 +362,14 @@ def _read_event(read: StrictRead, value: dict[str, Any], grown: dict[int, str], 
 
 def _read_delta(block: dict[str, Any], given: dict[str, Any], grown: dict[int, str], index: int) -> None:
     match given["type"]:
-        case "text_delta":
+        case "text_delta" if block["type"] == "text":
             block["text"] += given["text"]
-        case "thinking_delta":
+        case "thinking_delta" if block["type"] == "thinking":
             block["thinking"] += given["thinking"]
         case "signature_delta":
             assert not block.get("signature"), "a second signature takes the first one's place"
             block["signature"] = given["signature"]
-        case "input_json_delta":
+        case "input_json_delta" if "input" in block:
             grown[index] = grown.get(index, "") + given["partial_json"]
         case "citations_delta":
             block["citations"] = [*(block.get("citations") or []), given["citation"]]

@@ -281,6 +281,7 @@ ROWS: list[tuple[str, bytes, set[str]]] = [
     ("two message_starts", stream(start(), start(id="msg_2"), text_block(0, "a"), over()), {"message-start"}),
     ("a text that nobody began", stream(start(), delta(0, "text_delta", "a"), stop(0), over()), {"block-start"}),
     ("a thought that nobody began", stream(start(), delta(0, "thinking_delta", "a"), stop(0), over()), {"block-start"}),
+    ("the end of no block", stream(start(), stop(0), text_block(0, "a"), stop(7), over()), {"block-start"}),
     ("a text without its field", stream(start(), text_block(0, "a", text=None), over()), {"block-start"}),
     ("a call without its input", stream(start(), call(0, "{}", input=None), over("tool_use")), {"block-start"}),
     (

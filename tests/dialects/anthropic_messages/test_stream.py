@@ -196,6 +196,17 @@ BLOCKS: list[tuple[str, list[Any], tuple[Any, ...]]] = [
         (Reasoning(text="hm", form="summary"),),
     ),
     (
+        "deltas of another kind than their block",
+        [
+            begin(0, "text"),
+            delta(0, "input_json_delta", "{}"),
+            delta(0, "thinking_delta", "hm"),
+            delta(0, "text_delta", "a"),
+            stop(0),
+        ],
+        (Text(text="a"),),
+    ),
+    (
         "another gateway's carrier before a call",
         [*thought(0, signature=wrap(FOREIGN, "next")), *call(1, '{"a":1}')],
         (ToolCall(id="toolu_1", name="look", arguments='{"a":1}', signature=FOREIGN),),

@@ -365,13 +365,14 @@ class AnthropicRelayer:
         block = {"type": kind} | _SKELETONS[kind]
         return [*before, write("content_block_start", {"index": self._next - 1, "content_block": block})]
 
-    def _on_block_stop(self, event: StreamEvent, payload: bytes) -> list[bytes]:
+    def _on_block_stop(self, event: StreamEvent, payload: bytes) -> list[bytes] | None:
         wire = self._about(event)
-        if wire is not None:
-            self._renumber(event, payload, wire)
-            self._ended.add(wire)
-            self._plain.discard(wire)
-            self._envelope = None
+        if wire is None:
+            return None if self._note("block-start") else []
+        self._renumber(event, payload, wire)
+        self._ended.add(wire)
+        self._plain.discard(wire)
+        self._envelope = None
         return []
 
     def _on_delta(self, event: StreamEvent, payload: bytes) -> list[bytes]:
@@ -386,10 +387,10 @@ class AnthropicRelayer:
         return before
 
     def _on_stop(self, _: StreamEvent, __: bytes) -> list[bytes]:
+        before = self._started_before()
         self._close()
-        self.watch.choices.add(0)
         self.watch.done = self.watch.complete = True
-        return []
+        return before
 
     def _on_error(self, event: StreamEvent, _: bytes) -> None:
         self._fail(read_stream_error(event.error, provider=self._provider))

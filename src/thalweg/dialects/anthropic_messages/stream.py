@@ -222,22 +222,23 @@ class AnthropicStreamDecoder:
         return block
 
     def _grow_text(self, block: _Block, delta: Delta) -> None:
-        self._grow(block, "text", delta.text)
+        self._grow(block, "text", "text", delta.text)
 
     def _grow_thinking(self, block: _Block, delta: Delta) -> None:
-        self._grow(block, "thinking", delta.thinking)
+        self._grow(block, "reasoning", "thinking", delta.thinking)
 
     def _grow_input(self, block: _Block, delta: Delta) -> None:
         text = text_in(delta.partial_json)
-        if text:
+        if text and block.kind in ("tool_call", "opaque"):
             block.arguments = True
             self._say(block, text)
 
-    def _grow(self, block: _Block, field: str, value: Any) -> None:
+    def _grow(self, block: _Block, kind: PartKind, field: str, value: Any) -> None:
+        """Add a text to a block of its kind; as the SDKs do, pass over one that is not."""
         text = text_in(value)
         if block.kind == "opaque":
             block.raw[field] = text_in(block.raw.get(field)) + text
-        elif text:
+        elif text and block.kind == kind:
             self._say(block, text)
 
     def _sign(self, block: _Block, delta: Delta) -> None:
