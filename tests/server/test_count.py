@@ -24,6 +24,8 @@ KEYS = {
     "OPENAI_API_KEY": "sk-openai-5e1f0a9d",
     "DEEPSEEK_API_KEY": "sk-deepseek-5e1f0a9d",
 }
+GUESSED = "deepseek/deepseek-chat"
+"""A model of a provider who speaks no dialect that counts."""
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
@@ -238,7 +240,7 @@ async def test_the_shapes_of_a_guess() -> None:
     counting = Counting()
     picture = {"inlineData": {"mimeType": "image/png", "data": PIXEL}}
     body = {"contents": [{"role": "user", "parts": [{"text": "What is this?"}, picture, picture]}]}
-    reply = await counting.ask(GE.format("sim/text"), body)
+    reply = await counting.ask(GE.format(GUESSED), body)
     assert reply.json == {
         "totalTokens": 8 + 2 * MEDIA_TOKENS,
         "promptTokensDetails": [
@@ -246,10 +248,17 @@ async def test_the_shapes_of_a_guess() -> None:
             {"modality": "IMAGE", "tokenCount": 2 * MEDIA_TOKENS},
         ],
     }
-    assert (await counting.ask(AN, messages("sim/text", "hi"))).json == {"input_tokens": 5}
-    reply = await counting.ask(RS, {"model": "sim/text", "input": "hi"})
+    assert (await counting.ask(AN, messages(GUESSED, "hi"))).json == {"input_tokens": 5}
+    reply = await counting.ask(RS, {"model": GUESSED, "input": "hi"})
     assert reply.json == {"object": "response.input_tokens", "input_tokens": 5}
-    assert reply.headers["x-thalweg-simulated"] == "1"
+
+
+async def test_the_simulator_counts_as_it_bills() -> None:
+    counting = Counting()
+    reply = await counting.ask(AN, messages("sim-chat/text", "浪花 🌊 é ñ 👩‍🚀 — what carries a boat?"))
+    assert (reply.json, reply.headers["x-thalweg-simulated"]) == ({"input_tokens": 16}, "1")
+    assert "x-thalweg-estimated" not in reply.headers
+    assert counting.provider.asked == []
 
 
 TOOL = {"name": "weather", "description": "d" * 400, "input_schema": {"type": "object", "properties": {"c" * 400: {}}}}
@@ -258,25 +267,25 @@ TOOL = {"name": "weather", "description": "d" * 400, "input_schema": {"type": "o
 @pytest.mark.parametrize(
     ("body", "least", "most"),
     [
-        pytest.param(messages("sim/text", "x" * 4000), 1000, 1010, id="plain text"),
-        pytest.param(messages("sim/text", "深" * 1000), 700, 710, id="Chinese"),
-        pytest.param(messages("sim/text", "hi", system="y" * 4000), 1000, 1015, id="instructions"),
-        pytest.param(messages("sim/text", "hi", tools=[TOOL]), 200, 240, id="a tool's definition"),
+        pytest.param(messages(GUESSED, "x" * 4000), 1000, 1010, id="plain text"),
+        pytest.param(messages(GUESSED, "深" * 1000), 700, 710, id="Chinese"),
+        pytest.param(messages(GUESSED, "hi", system="y" * 4000), 1000, 1015, id="instructions"),
+        pytest.param(messages(GUESSED, "hi", tools=[TOOL]), 200, 240, id="a tool's definition"),
         pytest.param(
-            messages("sim/text", [{"type": "image", "source": {"type": "url", "url": "https://a.example/x.png"}}]),
+            messages(GUESSED, [{"type": "image", "source": {"type": "url", "url": "https://a.example/x.png"}}]),
             MEDIA_TOKENS,
             MEDIA_TOKENS + 5,
             id="a picture, wherever it is",
         ),
         pytest.param(
-            messages("sim/text", [{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "z" * 4000}}]),
+            messages(GUESSED, [{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "z" * 4000}}]),
             1000,
             1010,
             id="a document of text is its text",
         ),
         pytest.param(
             {
-                "model": "sim/text",
+                "model": GUESSED,
                 "messages": [
                     {"role": "user", "content": "hi"},
                     {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "weather", "input": {"q": "x" * 400}}]},

@@ -191,14 +191,14 @@ async def test_a_client_that_leaves_ends_the_fetch() -> None:
 CONTENTS = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
 MESSAGES = {"model": "sim/text", "messages": [{"role": "user", "content": "hi"}]}
 COUNTS = [
-    ("/v1/messages/count_tokens", MESSAGES, {"input_tokens": 5}),
-    ("/anthropic/v1/messages/count_tokens", MESSAGES, {"input_tokens": 5}),
-    ("/v1/responses/input_tokens", {"model": "sim/text", "input": "hi"}, {"input_tokens": 5}),
-    ("/openai/v1/responses/input_tokens", {"model": "sim/text", "input": "hi"}, {"input_tokens": 5}),
-    ("/v1beta/models/sim/text:countTokens", CONTENTS, {"totalTokens": 5}),
-    ("/v1/models/sim/text:countTokens", CONTENTS, {"totalTokens": 5}),
-    ("/v1alpha/models/sim/text:countTokens", CONTENTS, {"totalTokens": 5}),
-    ("/v1beta/sim/text:countTokens", CONTENTS, {"totalTokens": 5}),
+    ("/v1/messages/count_tokens", MESSAGES, {"input_tokens": 1}),
+    ("/anthropic/v1/messages/count_tokens", MESSAGES, {"input_tokens": 1}),
+    ("/v1/responses/input_tokens", {"model": "sim/text", "input": "hi"}, {"input_tokens": 1}),
+    ("/openai/v1/responses/input_tokens", {"model": "sim/text", "input": "hi"}, {"input_tokens": 1}),
+    ("/v1beta/models/sim/text:countTokens", CONTENTS, {"totalTokens": 1}),
+    ("/v1/models/sim/text:countTokens", CONTENTS, {"totalTokens": 1}),
+    ("/v1alpha/models/sim/text:countTokens", CONTENTS, {"totalTokens": 1}),
+    ("/v1beta/sim/text:countTokens", CONTENTS, {"totalTokens": 1}),
 ]
 
 
@@ -206,7 +206,7 @@ COUNTS = [
 async def test_tokens_are_counted_at(path: str, body: Any, told: dict[str, int]) -> None:
     async with house() as (gateway, _):
         reply = await gateway.ask(path, body)
-        assert (reply.status, reply.headers["x-thalweg-estimated"]) == (200, "1")
+        assert (reply.status, reply.headers["x-thalweg-simulated"]) == (200, "1")
         assert told.items() <= reply.json.items()
         assert reply.headers["x-request-id"]
         assert (await gateway.ask(path, body, key=None)).status == 401

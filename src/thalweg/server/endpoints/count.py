@@ -1,4 +1,5 @@
-"""Counting a prompt's tokens: by the provider that will read it, or by a guess. Nothing is generated or booked.
+"""Counting a prompt's tokens: by the provider that will read it, the simulator too, or by a guess. Nothing is generated
+or booked.
 
 `POST …/v1/messages/count_tokens`, `…/models/{model}:countTokens` and `…/responses/input_tokens`.
 """
@@ -22,6 +23,7 @@ from thalweg.server.house import House
 from thalweg.server.models import Target
 from thalweg.server.streaming import AsgiClient, ClientGone, read_body, unless_gone
 from thalweg.server.wire import HOP, Headers, Receive, Scope, Send, send_answer
+from thalweg.simulator.turn import input_tokens
 from thalweg.upstream.base import UpstreamRequest
 from thalweg.upstream.gather import gather
 
@@ -87,7 +89,10 @@ class CountTokens:
             counted = await self._counted(target, provider, asked, opened, passed)
             if counted is not None:
                 return _Answer((_JSON,), counted)
-        return self._estimated(asked, simulated=provider is None)
+        if provider is None:
+            counted_here = Estimate(input_tokens(asked.canon()), {})
+            return _Answer((_JSON, (b"x-thalweg-simulated", b"1")), self._said(counted_here))
+        return _Answer((_JSON, (b"x-thalweg-estimated", b"1")), self._said(estimate(asked.canon())))
 
     async def _counted(
         self, target: Target, provider: ProviderSettings, asked: WireRequest, opened: _Opened, passed: Headers
@@ -122,12 +127,8 @@ class CountTokens:
             side.conceal(error)
             raise
 
-    def _estimated(self, asked: WireRequest, *, simulated: bool) -> _Answer:
-        counted = estimate(asked.canon())
-        headers: Headers = (_JSON, (b"x-thalweg-estimated", b"1"))
-        if simulated:
-            headers += ((b"x-thalweg-simulated", b"1"),)
-        return _Answer(headers, msgspec.json.encode(self._form.answer(counted)))
+    def _said(self, counted: Estimate) -> bytes:
+        return msgspec.json.encode(self._form.answer(counted))
 
 
 class _Answer(NamedTuple):
