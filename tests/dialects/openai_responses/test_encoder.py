@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.dialects.openai_responses.streams import ASKED, RESPONSES, decode, encode, read_strictly
 from thalweg.canon.envelope import unwrap
@@ -100,6 +101,30 @@ def test_a_whole_answer_says_what_the_stream_says(case: str) -> None:
     assert {**whole, "output": [], "id": "", "model": "", "created_at": 0} == {
         **last, "output": [], "id": "", "model": "", "created_at": 0
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("form", "show", "field"),
+    [
+        ("raw", "default", "content"),
+        ("summary", "default", "summary"),
+        ("raw", "summary", "summary"),
+        ("raw", "auto", "summary"),
+        ("raw", "none", "content"),
+    ],
+)
+def test_who_asks_for_summaries_is_told_thoughts_as_one(form: Any, show: Any, field: str) -> None:
+    asked = replace(ASKED, reasoning=ReasoningAsk(show=show))
+    parts = [Reasoning(text="hm", form=form), Text(text="a")]
+    wire = streamed(*parts, asked=asked)
+    last = read_strictly(wire).last
+    assert last is not None
+    whole = json.loads(RESPONSES.encode_answer(answered(*parts), asked))
+    for item in (last["output"][0], whole["output"][0]):
+        assert [text["text"] for text in item.get(field, ())] == ["hm"]
+        assert (len(item["summary"]), "content" in item) == ((1, False) if field == "summary" else (0, True))
+    assert (b"reasoning_summary_text.delta" in wire) is (field == "summary")
+    assert (b"response.reasoning_text.delta" in wire) is (field == "content")
 
 
 def test_an_item_that_was_cut_says_so() -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from msgspec.structs import replace
+
 from thalweg.canon.errors import GatewayError, Internal
 from thalweg.canon.events import (
     ChoiceFinished,
@@ -42,7 +44,7 @@ from thalweg.dialects.openai_responses.items import (
     write_text,
     write_token,
 )
-from thalweg.dialects.openai_responses.response import Page
+from thalweg.dialects.openai_responses.response import Page, shown_form
 from thalweg.dialects.openai_responses.tables import CONTENT_TYPE, MOST_KEPT_CHARS, NAME, status_of
 from thalweg.dialects.openai_responses.wire import CallGrown, ContentGrown, SummaryGrown, TextGrown
 
@@ -76,6 +78,7 @@ class ResponsesStreamEncoder:
     content_type = CONTENT_TYPE
 
     def __init__(self, asked: Request, *, response_id: str, model: str, created: int) -> None:
+        self._asked = asked
         self._page = Page(asked, response_id=response_id, model=model, created=created)
         self._sequence = 0
         self._announced = False
@@ -183,7 +186,7 @@ class ResponsesStreamEncoder:
 
     def _start_reasoning(self, event: PartStarted) -> list[bytes]:
         open_, frames = self._begin("reasoning", lambda item_id: write_reasoning(item_id, "hidden", ""))
-        open_.part = event
+        open_.part = replace(event, form=shown_form(event.form, self._asked))
         return frames
 
     def _start_call(self, event: PartStarted) -> list[bytes]:

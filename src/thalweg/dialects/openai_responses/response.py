@@ -139,15 +139,23 @@ def encode_answer(answer: Response, asked: Request) -> bytes:
     choice = answer.choices[0] if answer.choices else Choice(index=0, parts=(), finish_reason=None)
     refused = any(isinstance(part, Refusal) for part in choice.parts)
     status, why = status_of(choice.finish_reason, refused=refused)
-    output = _Writer(page.ids, choice.logprobs).items(choice.parts, status)
+    output = _Writer(page.ids, choice.logprobs, asked).items(choice.parts, status)
     return msgspec.json.encode(page.write(status, output, why=why, usage=answer.usage or Usage()))
+
+
+def shown_form(form: str, asked: Request) -> str:
+    """Where a reasoning item's text stands. Who asks for summaries reads nothing else, so that the thoughts of those
+    who tell them whole stand in their place (@ai-sdk/openai 3.0, read 2026-11).
+    """
+    return "summary" if asked.reasoning.show in ("summary", "auto") else form
 
 
 class _Writer:
     """Writes the items of one answer's parts."""
 
-    def __init__(self, ids: ItemIds, logprobs: dict[str, Any] | None) -> None:
+    def __init__(self, ids: ItemIds, logprobs: dict[str, Any] | None, asked: Request) -> None:
         self._ids = ids
+        self._asked = asked
         self._logprobs: list[Any] = (logprobs or {}).get("content") or []
         self._content: list[dict[str, Any]] = []
         self._output: list[Item] = []
@@ -185,7 +193,8 @@ class _Writer:
             own = part.signature.item_id if part.signature is not None else None
             item_id = own or self._ids.next("rs_")
             encrypted = None if part.signature is None else write_signature(part.signature, item_id)
-            self._output.append(write_reasoning(item_id, part.form, part.text, encrypted))
+            form = shown_form(part.form, self._asked)
+            self._output.append(write_reasoning(item_id, form, part.text, encrypted))
         elif isinstance(part, ToolCall):
             self._output.append(write_call(self._ids.next(PREFIXES[type_of_call(part.kind)]), part, "completed"))
             if part.signature is not None:
