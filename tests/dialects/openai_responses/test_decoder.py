@@ -283,6 +283,30 @@ def test_the_text_behind_reasoning_that_stays_open_leaves_at_once() -> None:
     assert events[first_end + 2] == PartDelta(index=1, text="Hi")
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        text("b", 1),
+        text("b", 0, 1),
+        text(""),
+        text(None),
+        text("b", logprobs=[{"token": "b", "logprob": -1.0}]),
+        text("b") | {"error": {"message": "m"}},
+        text("b") | {"zz": 1},
+        done(message(output_text("a"))),
+        event("output_text.done", output_index=0, content_index=0, text="a"),
+        delta("refusal.delta", "b"),
+        event("new"),
+    ],
+)
+def test_the_short_way_of_text_that_goes_on_comes_to_the_same(value: dict[str, Any]) -> None:
+    body = stream(text("a"), value, text("c"), completed(message(output_text("?"))))
+    with_it = fold(decode(body))
+    without = fold(decode(body.replace(b'"content_index":0', b'"content_index":0.0')))
+    assert str(with_it.error) == str(without.error)
+    assert with_it.choices == without.choices
+
+
 # The last event.
 
 

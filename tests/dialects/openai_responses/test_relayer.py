@@ -373,6 +373,17 @@ def test_what_is_no_stream_of_this_dialect_ends_it(came: bytes, told: str) -> No
     check_watch(relayed.watch, decode(body))
 
 
+def test_behind_the_end_raw_passes_what_has_no_meaning_up_to_what_has_one() -> None:
+    body = GOOD + b": hi\n\ndata: [DONE]\n\n"
+    assert relay(body + frame(text("a")) + b": ho\n\n", raw=True).body == body
+    assert relay(body + frame(text("a")) + b": ho\n\n").body == GOOD
+
+
+def test_an_item_that_is_no_object_passes() -> None:
+    body = stream(event("output_item.added", output_index=0, item=[]), event("content_part.added", item="x"), *HELLO)
+    assert relay(body).body == body
+
+
 # Keep-alives.
 
 

@@ -49,7 +49,15 @@ from thalweg.dialects.openai_responses.tables import (
     is_usage,
     usage_to_canon,
 )
-from thalweg.dialects.openai_responses.wire import ResponseHead, WireEvent, objects, read_event, read_response, string
+from thalweg.dialects.openai_responses.wire import (
+    ResponseHead,
+    WireEvent,
+    objects,
+    read_event,
+    read_response,
+    read_text,
+    string,
+)
 from thalweg.framing.sse import Frame
 
 Key = tuple[str, int]
@@ -184,6 +192,8 @@ class ResponsesStreamDecoder:
         self._items: dict[int, _WireItem] = {}
         self._place_of: dict[str, int] = {}
         self._queue: deque[_Part] = deque()
+        self._growing: tuple[int, int, int] | None = None
+        """Places of the text that is open and alone, and its number: of it most events are."""
         self._next_index = 0
         self._calls = self._refusals = 0
         self._response_id: str | None = None
@@ -194,7 +204,7 @@ class ResponsesStreamDecoder:
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames."""
         for frame in frames:
-            if not self._over:
+            if not self._over and not (self._growing and self._grew(self._growing, frame)):
                 self._frame(frame)
         return self._taken()
 
@@ -217,7 +227,25 @@ class ResponsesStreamDecoder:
         self._flush()
         self._events.append(ResponseFailed(error=error))
 
+    def _grew(self, growing: tuple[int, int, int], frame: Frame) -> bool:
+        """The short way of the common event: the open text goes on. `False`: it is another; nothing has happened."""
+        data = frame.data
+        if data is None or frame.lines:
+            return False
+        try:
+            if not data.isascii():
+                data.decode()
+            event = read_text(data)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return False
+        place, part, index = growing
+        if event.output_index != place or event.content_index != part or not event.delta:
+            return False
+        self._events.append(PartDelta(index=index, text=event.delta))
+        return True
+
     def _frame(self, frame: Frame) -> None:
+        self._growing = None
         try:
             payload = payload_of(frame)
             if payload is None:
@@ -485,8 +513,11 @@ class ResponsesStreamDecoder:
         item = self._item(event, "message")
         if not isinstance(text, str) or not text or item.done:
             return
-        self._say(self._part(item, (kind, _place(event.content_index))), text, logprobs)
+        part = self._part(item, (kind, at := _place(event.content_index)))
+        self._say(part, text, logprobs)
         self._advance()
+        if kind == "text" and part.index >= 0 and len(self._queue) == 1:
+            self._growing = item.place, at, part.index
 
     def _on_text_done(self, event: WireEvent) -> None:
         self._catch_up(event, "text", event.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -11,10 +12,18 @@ from thalweg.dialects.kit.openai_errors import error_object
 from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.openai_responses.wire import WatchedEvent, WireEvent
 
+_encode = msgspec.json.Encoder().encode
+
 
 def write_event(kind: str, wire: Any) -> bytes:
     """One frame: the event's line repeats its type, as OpenAI's does and openai-node wants it for errors."""
-    return b"event: %b\ndata: %b\n\n" % (kind.encode(), msgspec.json.encode(wire))
+    return head_of_event(kind) + _encode(wire) + b"\n\n"
+
+
+@lru_cache(maxsize=64)
+def head_of_event(kind: str) -> bytes:
+    """What stands before the data of a kind of event; there are as many as the table of kinds has."""
+    return b"event: %b\ndata: " % kind.encode()
 
 
 def encode_stream_error(error: GatewayError, sequence: int) -> bytes:

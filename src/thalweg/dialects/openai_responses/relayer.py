@@ -69,12 +69,12 @@ class ResponsesRelayer:
         "_over",
         "_pins",
         "_provider",
-        "_raw",
         "_repairs",
         "_response",
         "_response_id",
         "_sequence",
         "_stored",
+        "_tail",
         "watch",
     )
 
@@ -96,7 +96,6 @@ class ResponsesRelayer:
         self._provider = provider
         self._response_id, self._model, self._created = response_id, model, created
         self._stored = stored
-        self._raw = raw
         self._repairs = frozenset[str]() if raw else profile.repairs
         self._mends = _mends_of(self._repairs)
         self._pins = "identity" in self._repairs
@@ -109,6 +108,8 @@ class ResponsesRelayer:
         self._announced = False
         """Whether an answer was begun in our name, before the upstream said anything."""
         self._over = False
+        self._tail = raw
+        """Whether what has no meaning still passes behind the last event."""
 
     def feed(self, frames: Iterable[Frame]) -> list[bytes]:
         """The bytes for the client."""
@@ -221,8 +222,9 @@ class ResponsesRelayer:
     def _after(self, frame: Frame) -> list[bytes]:
         """What comes behind the last event: nothing, or what has no meaning."""
         if self.watch.error is not None or not (frame.data is None or is_done(frame.data)):
+            self._tail = False
             return []
-        if self._raw:
+        if self._tail:
             return [frame.raw]
         if frame.data is not None:
             self._note("done")

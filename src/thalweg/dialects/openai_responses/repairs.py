@@ -116,7 +116,7 @@ def _mend_identity(draft: Draft, memory: Memory) -> bool:
     if type(place) is not int:
         return mended
     if event.item != NULL:
-        said = string(read_item_head(event.item).id)
+        said = _id_of(event.item)
         if event.type == ITEM_ADDED and said:
             memory.items.setdefault(place, said)
         if said and not memory.knows(place, said) and (item := draft.opened("item")) is not None:
@@ -127,6 +127,10 @@ def _mend_identity(draft: Draft, memory: Memory) -> bool:
         draft.top["item_id"] = memory.items[place]
         mended = True
     return mended
+
+
+def _id_of(item: Raw) -> str:
+    return string(read_item_head(item).id) if _is_object(item) else ""
 
 
 def _mend_response_id(draft: Draft, memory: Memory) -> bool:

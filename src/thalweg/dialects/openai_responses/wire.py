@@ -73,6 +73,17 @@ class CommonDelta(msgspec.Struct, gc=False):
     response: None = None
 
 
+class CommonText(msgspec.Struct, gc=False):
+    """The common event once more, as a decoder wants it: text that goes on, and nothing else."""
+
+    type: Literal["response.output_text.delta"]
+    delta: str
+    output_index: int
+    content_index: int
+    logprobs: tuple[()] = ()
+    error: None = None
+
+
 class WatchedEvent(msgspec.Struct):
     """What a relay wants to know of any event. Items and parts are not opened."""
 
@@ -98,6 +109,7 @@ class ItemHead(msgspec.Struct):
 
 read_event = msgspec.json.Decoder(WireEvent).decode
 read_common = msgspec.json.Decoder(CommonDelta).decode
+read_text = msgspec.json.Decoder(CommonText).decode
 read_watched = msgspec.json.Decoder(WatchedEvent).decode
 read_response = msgspec.json.Decoder(ResponseHead).decode
 read_item_head = msgspec.json.Decoder(ItemHead).decode
