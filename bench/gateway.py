@@ -1,4 +1,4 @@
-"""Thalweg as users start it, with the bench's upstream as its OpenAI and its Ark."""
+"""Thalweg as users start it, with the bench's upstream as its OpenAI, its Ark, its Anthropic and its Google."""
 
 import http.client
 import os
@@ -28,7 +28,7 @@ def default_command() -> str:
 
 
 def gateway_env(port: int, upstream_port: int, home: Path) -> dict[str, str]:
-    """Return the environment: two providers, both the bench's upstream, and nothing of the caller's settings."""
+    """Return the environment: the providers, all of them the bench's upstream, and nothing of the caller's settings."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -41,6 +41,10 @@ def gateway_env(port: int, upstream_port: int, home: Path) -> dict[str, str]:
         "THALWEG_HOME": str(home),
         "OPENAI_API_KEY": "sk-upstream",
         "OPENAI_BASE_URL": f"http://127.0.0.1:{upstream_port}/v1",
+        "ANTHROPIC_API_KEY": "sk-upstream",
+        "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{upstream_port}",
+        "GEMINI_API_KEY": "sk-upstream",
+        "GEMINI_BASE_URL": f"http://127.0.0.1:{upstream_port}/v1beta",
         "ARK_API_KEY": "sk-upstream",
         "ARK_BASE_URL": f"http://127.0.0.1:{upstream_port}/v1",
     }

@@ -40,13 +40,19 @@ class Settings:
     connections: int = 50
     open_streams: int = 2_000
     open_seconds: int = 60
+    pairs: bool = False
+    """Whether each pair of two dialects is measured, too."""
 
     @property
     def is_full(self) -> bool:
         """Whether the result is worth publishing: every phase, and nothing shortened."""
         full = Settings(self.gateway)
         sizes = ("runs", "seconds", "open_seconds", "requests")
-        return self.phases == PHASES and all(getattr(self, size) >= getattr(full, size) for size in sizes)
+        return (
+            self.phases == PHASES
+            and not self.pairs
+            and all(getattr(self, size) >= getattr(full, size) for size in sizes)
+        )
 
 
 class Bench:

@@ -14,6 +14,7 @@ from bench.upstream import Script
 
 PHASES = ("chunks", "short", "open")
 """What can be measured of a row."""
+_PROMPT = "What is a thalweg, and why do borders follow it?"
 
 DIRECT = "direct"
 YARDSTICK = "nginx"
@@ -26,11 +27,27 @@ def chat_body(model: str) -> dict[str, object]:
         "model": model,
         "messages": [
             {"role": "system", "content": "You are a careful assistant. Answer in the language of the question."},
-            {"role": "user", "content": "What is a thalweg, and why do borders follow it?"},
+            {"role": "user", "content": _PROMPT},
         ],
         "temperature": 0.7,
         "stream": True,
     }
+
+
+def responses_body(model: str) -> dict[str, object]:
+    """Return the same for Responses."""
+    return {"model": model, "input": _PROMPT, "stream": True}
+
+
+def anthropic_body(model: str) -> dict[str, object]:
+    """Return the same for Anthropic."""
+    asked = {"role": "user", "content": _PROMPT}
+    return {"model": model, "max_tokens": 4096, "messages": [asked], "stream": True}
+
+
+def gemini_body(model: str) -> dict[str, object]:
+    """Return the same for Gemini, whose model stands in the path."""
+    return {"contents": [{"role": "user", "parts": [{"text": _PROMPT}]}]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +57,7 @@ class Target:
     name: str
     start: Callable[[Site], AbstractContextManager[Server]]
     path: str = "/v1/chat/completions"
+    """Where it is asked; `MODEL` stands for the model's name."""
     body: Callable[[str], Mapping[str, object]] = chat_body
     """Makes the request body from the model name."""
     model_prefix: str = ""
@@ -59,7 +77,8 @@ class Target:
             "content-length": str(len(body)),
             **self.headers,
         }
-        lines = [f"POST {self.path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", body]
+        path = self.path.replace("MODEL", self.model_prefix + script.model)
+        lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items()), "", body]
         return "\r\n".join(lines)
 
     def plan(self, script: Script, port: int, *, streams: int, requests: int = 0, ramp_s: float = 0.0) -> Plan:
@@ -106,3 +125,34 @@ def metered(command: str, name: str = SUBJECT) -> Target:
     """Return the same with a provider that is asked for usage in every chunk, which is cut out of each again."""
     row = gateway(command, f"{name}, usage cut out")
     return replace(row, model_prefix="ark/", phases=("chunks",))
+
+
+_FRONTS: dict[str, tuple[str, Callable[[str], Mapping[str, object]], str]] = {
+    "chat": ("/v1/chat/completions", chat_body, "[DONE]"),
+    "responses": ("/v1/responses", responses_body, "response.completed"),
+    "anthropic": ("/v1/messages", anthropic_body, "message_stop"),
+    "gemini": ("/v1beta/models/MODEL:streamGenerateContent?alt=sse", gemini_body, "finishReason"),
+}
+"""How each dialect's clients ask: path, body, and what ends their streams."""
+_BACKS = {"chat": "openai/", "responses": "openai-responses/", "anthropic": "anthropic/", "gemini": "google/"}
+"""The provider of each dialect."""
+
+
+def pairs(command: str, name: str = SUBJECT) -> list[Target]:
+    """Return a row for each pair of two dialects: the client's, then the upstream's. Chat to Chat is `gateway`'s row.
+
+    OpenAI serves a client of either of its dialects in that one; so its two are no pair here.
+    """
+    return [
+        replace(
+            gateway(command, f"{front} ← {back}" if name == SUBJECT else f"{name}, {front} ← {back}"),
+            path=path,
+            body=body,
+            end_mark=end_mark,
+            model_prefix=prefix,
+            phases=("chunks",),
+        )
+        for front, (path, body, end_mark) in _FRONTS.items()
+        for back, prefix in _BACKS.items()
+        if front != back and (front, back) != ("responses", "chat")
+    ]

@@ -1,4 +1,5 @@
-"""The paced upstream: answers chat completions with an OpenAI SSE stream, as cheaply as Python can.
+"""The paced upstream: answers chat completions with an OpenAI SSE stream, as cheaply as Python can, and so in the other
+dialects (`bench.grammars`) at their paths.
 
 The model name is the script (see `Script`), so that a gateway which forwards nothing but the model still asks for the
 right stream. Who asks for usage gets it as from Volcengine Ark: in a chunk of its own, or in every chunk, as its last
@@ -21,7 +22,10 @@ from typing import Self, cast
 import httptools
 import uvloop
 
+from bench.grammars import GRAMMARS, Grammar
+
 _MODEL = re.compile(rb'"model"\s*:\s*"(?:[^"/]+/)*(bench-[0-9-]+)"')
+_IN_PATH = re.compile(rb"/models/(bench-[0-9-]+):")
 _SCRIPT = re.compile(r"bench-(\d+)-(\d+)(?:-(\d+))?")
 
 _HEAD = (
@@ -162,13 +166,19 @@ class Stream:
     )
 
     def __init__(
-        self, script: Script, transport: asyncio.Transport, wheel: Wheel, *, with_usage: bool, metered: bool
+        self,
+        script: Script,
+        transport: asyncio.Transport,
+        wheel: Wheel,
+        frames: Frames | Grammar,
+        *,
+        with_usage: bool,
     ) -> None:
         self._script = script
         self._transport = transport
         self._wheel = wheel
         self._usage = with_usage
-        self._frames = Frames(script.model, metered=metered)
+        self._frames = frames
         self._interval_ms = 1000 / script.rate if script.rate else 0.0
         self._due_ms = 0.0
         self._sequence = 0
@@ -248,15 +258,19 @@ class UpstreamProtocol(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Answer: the stream the model name asks for, 404 for another path, 400 for another model."""
-        model = _MODEL.search(self._body)
-        if not self._url.endswith(b"/chat/completions"):
+        path = self._url.partition(b"?")[0]
+        model = _IN_PATH.search(path) or _MODEL.search(self._body)
+        grammar = next((grammar for end, grammar in GRAMMARS if path.endswith(end)), None)
+        if grammar is None and not path.endswith(b"/chat/completions"):
             self._open_transport.write(_REFUSAL % (404, b"Not Found"))
         elif model is None or not _SCRIPT.fullmatch(model[1].decode()):
             self._open_transport.write(_REFUSAL % (400, b"Bad Request"))
         else:
             script = Script.parse(model[1].decode())
-            asked = {"with_usage": b'"include_usage"' in self._body, "metered": b'"chunk_include_usage"' in self._body}
-            Stream(script, self._open_transport, self._wheel, **asked).start()
+            metered = b'"chunk_include_usage"' in self._body
+            frames = Frames(script.model, metered=metered) if grammar is None else grammar(script.model)
+            with_usage = b'"include_usage"' in self._body
+            Stream(script, self._open_transport, self._wheel, frames, with_usage=with_usage).start()
 
 
 async def serve(port: int) -> asyncio.Server:
