@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from thalweg.dialects.anthropic_messages.common import text_in
 from thalweg.dialects.anthropic_messages.envelope import Envelope, find_envelope
-from thalweg.dialects.anthropic_messages.relayer import _text_in
 
 HEAD = (
     b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"'
@@ -22,7 +22,7 @@ def padded(text: bytes, spaces: int = 0) -> bytes:
 
 
 def learnt(data: bytes, text: str) -> Envelope:
-    envelope = find_envelope(data, text, _text_in)
+    envelope = find_envelope(data, text, text_in)
     assert envelope is not None
     return envelope
 
@@ -63,18 +63,18 @@ def test_anything_else_is_the_parsers(data: bytes) -> None:
 
 def test_a_text_that_stands_in_the_frame_elsewhere_too() -> None:
     data = HEAD.replace(b'"index":0', b'"note":"index","index":0') + b'index"}}\n\n'
-    assert find_envelope(data, "index", _text_in) is None
-    assert find_envelope(padded(b""), "", _text_in) is None
-    assert find_envelope(padded(b"thalweg probes"), "thalweg probes", _text_in) is None
+    assert find_envelope(data, "index", text_in) is None
+    assert find_envelope(padded(b""), "", text_in) is None
+    assert find_envelope(padded(b"thalweg probes"), "thalweg probes", text_in) is None
 
 
 @given(text=st.text(max_size=20), spaces=st.integers(0, 5), learn=st.text(min_size=1, max_size=5))
 def test_what_it_says_is_what_the_parser_says(text: str, spaces: int, learn: str) -> None:
     plain = json.dumps(learn, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass")
     try:
-        envelope = find_envelope(padded(plain), learn, _text_in)
+        envelope = find_envelope(padded(plain), learn, text_in)
     except UnicodeEncodeError:
         return
     data = padded(json.dumps(text, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass"), spaces)
     if envelope is not None and (said := envelope.text_in(data)) is not None:
-        assert said == text == _text_in(data)
+        assert said == text == text_in(data)

@@ -245,6 +245,7 @@ def test_the_cuts_of_a_body_do_not_matter(blocks: list[Any]) -> None:
     whole = fold(decode(body))
     for size in (1, 2, 7, 64):
         assert fold(decode(cuts_of(body, size))) == whole
+    assert fold(decode([one.raw for one in SseDecoder().feed(body)])) == whole
     for at in range(len(body)):
         assert fold(decode([body[:at], body[at:]])) == whole
 
@@ -257,6 +258,27 @@ def test_text_leaves_in_the_turn_in_which_it_came() -> None:
         PartDelta(index=0, text="h"),
     ]
     assert decoder.feed(sse.feed(frame(delta(0, "thinking_delta", "m")))) == [PartDelta(index=0, text="m")]
+
+
+def test_the_short_way_of_the_common_frame() -> None:
+    sse, decoder = SseDecoder(), AnthropicStreamDecoder()
+    decoder.feed(sse.feed(stream(start(), begin(0, "text"))))
+    for text in ("a", "b\n", "c", "世", "d"):
+        assert decoder.grown(frame(delta(0, "text_delta", text))) == PartDelta(index=0, text=text)
+    for other in (
+        delta(1, "text_delta", "a"),
+        delta(0, "text_delta", ""),
+        delta(0, "thinking_delta", "a"),
+        delta(0, "input_json_delta", "a"),
+        stop(0),
+    ):
+        assert decoder.grown(frame(other)) is None
+    decoder.feed(sse.feed(frame(begin(1, "tool_use"))))
+    assert decoder.grown(frame(delta(0, "text_delta", "a"))) is None, "another waits"
+    decoder.feed(sse.feed(frame(stop(0))))
+    assert decoder.grown(frame(delta(0, "text_delta", "a"))) is None, "it has ended"
+    assert decoder.grown(frame(delta(1, "input_json_delta", "{"))) == PartDelta(index=1, text="{")
+    assert decoder.feed(sse.feed(frame(stop(1)))) == [PartEnded(index=1)], "it has its arguments"
 
 
 FINISHES = [

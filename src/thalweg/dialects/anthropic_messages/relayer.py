@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import msgspec
-
 from thalweg.canon.errors import GatewayError, UpstreamBroke
+from thalweg.dialects.anthropic_messages.common import CommonFrames
 from thalweg.dialects.anthropic_messages.encoder import STOP_FRAME
-from thalweg.dialects.anthropic_messages.envelope import Envelope, find_envelope
 from thalweg.dialects.anthropic_messages.errors import encode_stream_error, read_stream_error
 from thalweg.dialects.anthropic_messages.frames import (
     PING,
@@ -37,18 +35,13 @@ from thalweg.dialects.anthropic_messages.tables import (
 from thalweg.dialects.anthropic_messages.wire import (
     CommonEvent,
     Delta,
-    InputDelta,
     StreamEvent,
-    TextDelta,
     read_any,
-    read_common,
     text_in,
 )
 from thalweg.dialects.base import Watch
 from thalweg.framing.sse import Frame
 
-_COMMON_HEAD = b"event: content_block_delta\ndata: "
-_COMMON_BYTES = len(_COMMON_HEAD)
 _SKELETONS: dict[str, dict[str, Any]] = {
     "text": {"text": ""},
     "thinking": {"thinking": "", "signature": ""},
@@ -63,14 +56,13 @@ class AnthropicRelayer:
 
     __slots__ = (
         "_blocks",
+        "_common",
         "_edited",
         "_ended",
-        "_envelope",
         "_last",
         "_model",
         "_next",
         "_over",
-        "_parsed",
         "_plain",
         "_provider",
         "_raw_usage",
@@ -96,10 +88,7 @@ class AnthropicRelayer:
         """Blocks that have begun, by the wire's number: the client's number."""
         self._plain: set[int] = set()
         """Those of them whose deltas need no look: they go on, and are numbered alike on both sides."""
-        self._envelope: Envelope | None = None
-        """Of the block that goes on."""
-        self._parsed = 0
-        """How many of its common frames the parser has read."""
+        self._common = CommonFrames()
         self._ended: set[int] = set()
         self._last: int | None = None
         """The wire's number of the block that began last."""
@@ -151,30 +140,18 @@ class AnthropicRelayer:
 
     def pass_on(self, data: bytes) -> bytes | None:
         """The short way of the common frame: a delta that adds to a block, in bytes that need no repair."""
-        envelope = self._envelope
-        if envelope is None:
-            return self._parse_on(data)
-        text = envelope.text_in(data)
+        common = self._common
+        text = common.known(data)
         if text is None:
-            return self._parse_on(data)
+            text = common.parsed(data, self._is_plain)
+            if text is None:
+                return None
         if text:
             self.watch.saw_text(text)
         return data
 
-    def _parse_on(self, data: bytes) -> bytes | None:
-        """The short way by the parser, which finds out what a common frame is."""
-        event = _common_event(data)
-        if event is None or event.index not in self._plain:
-            return None
-        text = _text_of(event)
-        if text:
-            self.watch.saw_text(text)
-        self._parsed += 1
-        if not self._parsed & (self._parsed - 1):
-            # Looked for in the first frame of a block, the second, the fourth and so on: where no two have the same
-            # it costs next to nothing, and where it changes it is soon known.
-            self._envelope = find_envelope(data, text, _text_in) or self._envelope
-        return data
+    def _is_plain(self, event: CommonEvent) -> bool:
+        return event.index in self._plain
 
     def _frame(self, frame: Frame) -> list[bytes]:
         """Any frame but the common one."""
@@ -223,7 +200,7 @@ class AnthropicRelayer:
     def _close(self) -> None:
         self._over = True
         self._plain.clear()
-        self._envelope = None
+        self._common.forget()
 
     def _fail(self, error: GatewayError) -> None:
         self._close()
@@ -312,7 +289,7 @@ class AnthropicRelayer:
         wire = max(self._blocks, default=-1) + 1 if index is None else index
         self._last = wire
         self._ended.discard(wire)
-        self._envelope, self._parsed = None, 0
+        self._common.forget()
         mine = self._next
         self._next += 1
         if index != mine and not self._note("index"):
@@ -372,7 +349,7 @@ class AnthropicRelayer:
         self._renumber(event, payload, wire)
         self._ended.add(wire)
         self._plain.discard(wire)
-        self._envelope = None
+        self._common.forget()
         return []
 
     def _on_delta(self, event: StreamEvent, payload: bytes) -> list[bytes]:
@@ -407,34 +384,6 @@ class AnthropicRelayer:
         if isinstance(reason, str) and reason:
             self.watch.finishes[0] = reason
             self.watch.content_seen = True
-
-
-def _common_event(data: bytes) -> CommonEvent | None:
-    """The event in bytes that are exactly one common frame; `None` for any others."""
-    if data[:_COMMON_BYTES] != _COMMON_HEAD or data[-2:] != b"\n\n":
-        return None
-    payload = data[_COMMON_BYTES:-2]
-    if 0x0A in payload or 0x0D in payload:
-        return None
-    try:
-        # The parser looks only into fields that it knows, but no byte of any field may break the client's decoder.
-        if not payload.isascii():
-            payload.decode()
-        return read_common(payload)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def _text_of(event: CommonEvent) -> str:
-    delta = event.delta
-    if isinstance(delta, TextDelta):
-        return delta.text
-    return delta.partial_json if isinstance(delta, InputDelta) else delta.thinking
-
-
-def _text_in(data: bytes) -> str | None:
-    event = _common_event(data)
-    return None if event is None else _text_of(event)
 
 
 def _see_delta(watch: Watch, delta: Delta) -> None:

@@ -28,6 +28,7 @@ from thalweg.canon.events import (
 from thalweg.canon.ids import call_id
 from thalweg.canon.parts import PartKind, Signature
 from thalweg.dialects.anthropic_messages.blocks import ALONE, NEXT, citations_of, opened
+from thalweg.dialects.anthropic_messages.common import CommonFrames
 from thalweg.dialects.anthropic_messages.errors import read_stream_error
 from thalweg.dialects.anthropic_messages.frames import BadFrame, block_index, cut_short, is_done, payload_of, read
 from thalweg.dialects.anthropic_messages.tables import (
@@ -37,7 +38,17 @@ from thalweg.dialects.anthropic_messages.tables import (
     merge_usage,
     usage_to_canon,
 )
-from thalweg.dialects.anthropic_messages.wire import Delta, StreamEvent, json_text, read_any, text_in
+from thalweg.dialects.anthropic_messages.wire import (
+    CommonEvent,
+    Delta,
+    InputDelta,
+    StreamEvent,
+    TextDelta,
+    ThinkingDelta,
+    json_text,
+    read_any,
+    text_in,
+)
 from thalweg.framing.sse import Frame
 
 SPLICED = "began its answer a second time"
@@ -52,6 +63,7 @@ _KINDS: dict[str, PartKind] = {
 """Types of blocks that mean something in every dialect; all others are opaque."""
 BLOCK_OF_DELTA = {"text_delta": "text", "thinking_delta": "thinking"}
 """Which block a delta is of that nobody has begun."""
+_DELTA_OF_KIND = {"text": TextDelta, "reasoning": ThinkingDelta, "tool_call": InputDelta}
 
 
 class _Block:
@@ -93,6 +105,7 @@ class AnthropicStreamDecoder:
         self._matched: str | None = None
         self._carried: Signature | None = None
         """Of the part that comes next."""
+        self._common = CommonFrames()
         self._over = False
 
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
@@ -101,6 +114,27 @@ class AnthropicStreamDecoder:
             if not self._over:
                 self._frame(frame)
         return self._taken()
+
+    def grown(self, data: bytes) -> PartDelta | None:
+        """The short way of the common frame, by which the one open block grows."""
+        queue = self._queue
+        if len(queue) != 1:
+            return None
+        block = queue[0]
+        if block.index < 0 or block.done or block.kind == "opaque":
+            return None
+        text = self._common.known(data)
+        if text is None:
+            text = self._common.parsed(data, self._goes_on)
+        if not text:
+            return None
+        block.arguments = True  # where it is a call
+        return PartDelta(index=block.index, text=text)
+
+    def _goes_on(self, event: CommonEvent) -> bool:
+        """Whether a delta is the open block's and of its kind."""
+        block = self._queue[0]
+        return self._blocks.get(event.index) is block and type(event.delta) is _DELTA_OF_KIND[block.kind]
 
     def end(self) -> list[Event]:
         """The body is over. It is complete if `message_stop` came, or if it had said why it stopped."""
@@ -183,6 +217,7 @@ class AnthropicStreamDecoder:
         if not isinstance(raw, dict):
             raise BadFrame("began a block without saying what it is")
         self._begin({})
+        self._common.forget()
         self._blocks[self._place(event)] = self._add(raw)
         self._advance()
 
@@ -217,6 +252,7 @@ class AnthropicStreamDecoder:
         if kind is None:
             raise BadFrame(UNBEGUN)
         self._begin({})
+        self._common.forget()
         block = self._blocks[self._place(event)] = self._add({"type": kind})
         self._advance()
         return block
@@ -255,6 +291,7 @@ class AnthropicStreamDecoder:
         index = block_index(event)
         block = self._last if index is None else self._blocks.get(index)
         if block is not None:
+            self._common.forget()
             block.done = True
             self._advance()
 
