@@ -307,6 +307,7 @@ ASKS: dict[str, tuple[ReasoningAsk, Thinking, str, dict[str, Any]]] = {
         "gpt-5.4",
         {"reasoning": {"summary": "auto"}, "include": CIPHER},
     ),
+    "Ark, to see it": (ReasoningAsk(show="summary"), ARK, "doubao", {"include": CIPHER}),
     "Ark, some": (ReasoningAsk(mode="auto"), ARK, "doubao", {"thinking": {"type": "enabled"}, "include": CIPHER}),
     "Ark, off": (ReasoningAsk(mode="off"), ARK, "doubao", {"thinking": {"type": "disabled"}}),
     "Ark, an effort": (
@@ -437,6 +438,15 @@ def test_the_address() -> None:
     assert RESPONSES.request_target(b"/v1", "m", stream=True) == b"/v1/responses"
     assert RESPONSES.request_target(b"/api/v3/", "m", stream=False) == b"/api/v3/responses"
     assert RESPONSES.request_headers(stream=True) == ()
+
+
+def test_a_film_goes_to_who_takes_films() -> None:
+    profile = Profile(media_urls=frozenset({"video"}))
+    films = (Media(kind="video", url="https://a.example/b.mp4"), Media(kind="video", mime="video/mp4", data="AAAA"))
+    assert wire(user(*films), profile=profile)["input"][0]["content"] == [
+        {"type": "input_video", "video_url": "https://a.example/b.mp4"},
+        {"type": "input_video", "video_url": "data:video/mp4;base64,AAAA"},
+    ]
 
 
 def test_depth_is_refused() -> None:

@@ -36,7 +36,7 @@ def encode_request(asked: Request, *, model: str, profile: Profile, stream: bool
     wire: dict[str, Any] = {"model": model, "store": False}
     if asked.system:
         wire["instructions"] = "\n\n".join(part.text for part in asked.system)
-    wire["input"] = _Turns(names, losses).items(asked.messages)
+    wire["input"] = _Turns(names, losses, profile).items(asked.messages)
     wire |= write_tools(asked, names, losses) | _write_sampling(asked.sampling, losses)
     wire |= write_reasoning_ask(asked.reasoning, profile.thinking, losses)
     include = ["reasoning.encrypted_content"] if _may_reason(asked.reasoning, model, profile.thinking) else []
@@ -92,7 +92,8 @@ def write_reasoning_ask(ask: ReasoningAsk, thinking: Thinking, losses: Losses) -
         effort = thinking.efforts.get(effort)
     inner: dict[str, Any] = {} if effort is None else {"effort": effort}
     if thinking.switch == "thinking":
-        wire["thinking"] = {"type": "enabled"}
+        if ask.mode != "default":
+            wire["thinking"] = {"type": "enabled"}
     elif ask.show != "none":
         inner["summary"] = "auto"
     return wire | ({"reasoning": inner} if inner else {})
@@ -143,9 +144,10 @@ def _write_identity(asked: Request, losses: Losses) -> dict[str, Any]:
 class _Turns:
     """Writes the talk as input items. One per request."""
 
-    def __init__(self, names: ToolNames, losses: Losses) -> None:
+    def __init__(self, names: ToolNames, losses: Losses, profile: Profile) -> None:
         self._names = names
         self._losses = losses
+        self._films = "video" in profile.media_urls
         self._custom: set[str] = set()
         """Calls of tools that take free text: their results have a type of their own."""
         self._items: list[Item] = []
@@ -199,6 +201,9 @@ class _Turns:
         if not isinstance(part, Media):
             self._left_out()
             return []
+        if part.kind == "video" and self._films:
+            # Ark's own; OpenAI takes none.
+            return [{"type": "input_video", "video_url": part.url or _data_url(part, "video/mp4")}]
         written = _MEDIA[part.kind](part, self._losses)
         return [] if written is None else [written]
 
