@@ -695,7 +695,9 @@ def test_google_signs_the_end_of_a_text() -> None:
     assert CORRUPTED in refusal(whole, other_words)
 
 
-def test_google_knows_when_a_signature_was_merged_into_the_text_before_it() -> None:
+@pytest.mark.parametrize("more", ["", "?"], ids=["all its words", "one more"])
+def test_google_takes_a_signature_that_was_merged_into_the_text_before_it(more: str) -> None:
+    """As @ai-sdk/google does it."""
     one = after(gemini("text"), 1, stream=True)
     one.turns += one.user("more")
 
@@ -703,9 +705,13 @@ def test_google_knows_when_a_signature_was_merged_into_the_text_before_it() -> N
         parts = [part for content in turns[1:-1] for part in content["parts"]]
         text = "".join(part["text"] for part in parts)
         signature = next(part["thoughtSignature"] for part in parts if "thoughtSignature" in part)
-        turns[1:-1] = [{"role": "model", "parts": [{"text": text, "thoughtSignature": signature}]}]
+        turns[1:-1] = [{"role": "model", "parts": [{"text": text + more, "thoughtSignature": signature}]}]
 
-    assert CORRUPTED in refusal(one, merged)
+    if more:
+        assert CORRUPTED in refusal(one, merged)
+    else:
+        one.turns = changed(one.turns, merged)
+        assert one.ask().status == 200
 
 
 def test_google_wants_no_signature_of_a_text() -> None:

@@ -79,7 +79,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
         """Who names and signs the parts of a choice; `None` where nobody does."""
         if self.vendor.prover is None:
             return None
-        return self.vendor.prover(Asking(f"{self.entropy} {choice}", self.tree, self.asked.stream))
+        return self.vendor.prover(Asking(f"{self.entropy} {choice}", self.tree))
 
     @property
     def entropy(self) -> str:

@@ -24,7 +24,6 @@ class Asking(msgspec.Struct, frozen=True):
     entropy: str
     """What random bytes are made of."""
     tree: Tree
-    streamed: bool
 
 
 class Prover(Protocol):

@@ -30,7 +30,6 @@ _SHORTEST = len(_HEAD) + 32
 _SKIP = "skip_thought_signature_validator"
 _SKIPS = (_SKIP, b64encode(_SKIP.encode()).decode().rstrip("="))
 """What is taken in the place of a signature that is lost."""
-_NOTHING_SAID = sha256(b"").hexdigest()
 _NO_ID = b',"id":""}'
 
 _CORRUPTED = "Corrupted thought signature."
@@ -52,7 +51,6 @@ class GoogleProver:
 
     def __init__(self, asking: Asking) -> None:
         self._entropy = f"{NAME} {asking.entropy}"
-        self._streamed = asking.streamed
         self._called = False
 
     def call_id(self, _: str, __: str | None) -> None:
@@ -69,9 +67,10 @@ class GoogleProver:
         return self._signature("call", (name, plain("" if arguments is None else arguments)))
 
     def sign_text(self, digest: str) -> Signature | None:
-        """The signature of a text. In a stream it lies on an empty part behind it, which covers what was said."""
-        own = (_NOTHING_SAID, digest) if self._streamed else (digest, _NOTHING_SAID)
-        return None if self._called else self._signature("text", own)
+        """The signature of a text. In a stream it lies on an empty part behind it; it may come back on the text itself,
+        since there are SDKs that put the two together.
+        """
+        return None if self._called else self._signature("text", (digest,))
 
     def _signature(self, kind: str, own: tuple[str, ...]) -> Signature:
         sealed = _HEAD + seal(f"{NAME} {kind}", own, ANYTHING, entropy=f"{self._entropy} {kind}", size=_SIZE)
@@ -210,21 +209,21 @@ def _check_signatures(turn: _Turn) -> None:
     first = next(iter(turn.calls), None)
     for part in turn.parts:
         text = string(part.tree.get("text")) if part.tree.get("thought") is not True else ""
+        said.update(text.encode("utf-8", "surrogatepass"))
         if part.signature and part.signature.rstrip("=") not in _SKIPS:
             sealed = _opened(part.signature)
-            kind, own = _covered(part, text, said.hexdigest())
+            kind, own = _covered(part, said.hexdigest())
             misplaced = kind == "call" and part is not first
             if sealed is None or misplaced or judge(f"{NAME} {kind}", sealed, own, ANYTHING) != "good":
                 raise InvalidRequest(_CORRUPTED)
-        said.update(text.encode("utf-8", "surrogatepass"))
 
 
-def _covered(part: _Part, text: str, said: str) -> tuple[str, tuple[str, ...]]:
-    """The kind of signature that may lie on a part, and what it must be of."""
+def _covered(part: _Part, said: str) -> tuple[str, tuple[str, ...]]:
+    """The kind of signature that may lie on a part, and what it must be of: a text's is of all that was said so far."""
     if part.call is not None:
         return "call", (string(part.call.get("name")), plain(part.call.get("args")))
     if "text" in part.tree and part.tree.get("thought") is not True:
-        return "text", (sha256(text.encode("utf-8", "surrogatepass")).hexdigest(), said)
+        return "text", (said,)
     return "none", ()
 
 
