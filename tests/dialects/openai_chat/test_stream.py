@@ -42,7 +42,7 @@ from thalweg.canon.events import (
 )
 from thalweg.canon.finish import FinishReason
 from thalweg.canon.fold import fold
-from thalweg.canon.parts import Opaque, Reasoning, Refusal, Signature, Text, ToolCall
+from thalweg.canon.parts import Citation, Opaque, Reasoning, Refusal, Signature, Text, ToolCall
 from thalweg.canon.request import Request
 from thalweg.canon.response import Response
 from thalweg.canon.usage import Usage
@@ -765,9 +765,17 @@ def parts(draw: st.DrawFn, index: int, choice: int) -> list[Event]:
 
 REASONS = {FinishReason.STOP: "stop", FinishReason.LENGTH: "length", FinishReason.CONTENT_FILTER: "content_filter"}
 USAGES = st.builds(
-    lambda i, o, c, r: Usage(input_tokens=i + (c or 0), output_tokens=o + (r or 0), cached_input_tokens=c, reasoning_tokens=r),
-    st.integers(0, 99), st.integers(0, 99), st.none() | st.integers(0, 9), st.none() | st.integers(0, 9),
-)  # fmt: skip
+    lambda i, o, c, r, a: Usage(
+        input_tokens=i + (c or 0),
+        output_tokens=o + (r or 0),
+        cached_input_tokens=c,
+        reasoning_tokens=r,
+        audio_input_tokens=a,
+        audio_output_tokens=a,
+    ),
+    *[st.integers(0, 99)] * 2,
+    *[st.none() | st.integers(0, 9)] * 3,
+)
 
 
 @st.composite
@@ -894,6 +902,25 @@ def test_a_refusal_is_a_good_end_only_where_it_has_words_of_its_own(said: tuple[
     assert read_strictly(b"".join(encode(events))).choices[0].finish == finish
     whole = json.loads(CHAT.encode_answer(fold(events), ASKED))
     assert whole["choices"][0]["finish_reason"] == finish
+
+
+def test_citations_are_numbered_through_each_choice() -> None:
+    """OpenAI's own stream helper adds up no list whose entries have no `index`."""
+    cited = [Citation(url=f"https://a.example/{i}") for i in range(3)]
+    events: list[Event] = [ResponseStarted(response_id="x", model="m")]
+    for index, (choice, found) in enumerate([(0, cited[:2]), (0, cited[2:]), (1, cited[:1])]):
+        events += [
+            PartStarted(index=index, kind="text", choice=choice),
+            PartDelta(index=index, choice=choice, text="a"),
+            PartEnded(index=index, choice=choice, citations=tuple(found)),
+        ]
+    choices = [json.loads(one[6:])["choices"][0] for one in encode(events)]
+    places = [
+        (choice["index"], [(each["index"], each["url_citation"]["url"][-1]) for each in annotations])
+        for choice in choices
+        if (annotations := choice["delta"].get("annotations"))
+    ]
+    assert places == [(0, [(0, "0"), (1, "1")]), (0, [(2, "2")]), (1, [(0, "0")])]
 
 
 def test_parts_that_chat_has_no_place_for_are_left_out() -> None:

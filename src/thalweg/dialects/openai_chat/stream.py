@@ -502,6 +502,8 @@ class ChatStreamEncoder:
         self._lengths: dict[int, int] = {}
         """Characters of each part of the reasoning that is open."""
         self._signed = 0
+        self._cited: dict[int, int] = {}
+        """Citations of each choice so far."""
         self._usage: UsageReported | None = None
 
     def encode(self, events: Iterable[Event]) -> list[bytes]:
@@ -607,7 +609,11 @@ class ChatStreamEncoder:
         """What proves a text: its signature, and where it comes from."""
         frames: list[bytes] = []
         if event.citations:
-            frames.append(self._frame(event.choice, {"annotations": [*map(write_citation, event.citations)]}))
+            # Numbered: OpenAI's own stream helper adds up no list whose entries have no `index`.
+            first = self._cited.get(event.choice, 0)
+            self._cited[event.choice] = first + len(event.citations)
+            cited = [{"index": first + i} | write_citation(each) for i, each in enumerate(event.citations)]
+            frames.append(self._frame(event.choice, {"annotations": cited}))
         if event.signature:
             detail = text_detail(event.signature, self._signed, empty=event.index not in self._spoke)
             self._signed += 1

@@ -84,8 +84,12 @@ def usage_to_wire(usage: Usage) -> dict[str, Any]:
         "completion_tokens": total_out,
         "total_tokens": total_in + total_out,
     }
-    taken = {"cached_tokens": usage.cached_input_tokens, "cache_write_tokens": usage.cache_write_tokens}
-    made = {"reasoning_tokens": usage.reasoning_tokens}
+    taken = {
+        "cached_tokens": usage.cached_input_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "audio_tokens": usage.audio_input_tokens,
+    }
+    made = {"reasoning_tokens": usage.reasoning_tokens, "audio_tokens": usage.audio_output_tokens}
     for key, parts in (("prompt_tokens_details", taken), ("completion_tokens_details", made)):
         if known := {name: tokens for name, tokens in parts.items() if tokens is not None}:
             wire[key] = known
