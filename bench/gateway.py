@@ -43,6 +43,8 @@ def gateway_env(port: int, upstream_port: int, home: Path) -> dict[str, str]:
         "OPENAI_BASE_URL": f"http://127.0.0.1:{upstream_port}/v1",
         "ANTHROPIC_API_KEY": "sk-upstream",
         "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{upstream_port}",
+        "DEEPSEEK_API_KEY": "sk-upstream",
+        "DEEPSEEK_BASE_URL": f"http://127.0.0.1:{upstream_port}/v1",
         "GEMINI_API_KEY": "sk-upstream",
         "GEMINI_BASE_URL": f"http://127.0.0.1:{upstream_port}/v1beta",
         "ARK_API_KEY": "sk-upstream",

@@ -134,14 +134,13 @@ _FRONTS: dict[str, tuple[str, Callable[[str], Mapping[str, object]], str]] = {
     "gemini": ("/v1beta/models/MODEL:streamGenerateContent?alt=sse", gemini_body, "finishReason"),
 }
 """How each dialect's clients ask: path, body, and what ends their streams."""
-_BACKS = {"chat": "openai/", "responses": "openai-responses/", "anthropic": "anthropic/", "gemini": "google/"}
-"""The provider of each dialect."""
+_BACKS = {"chat": "deepseek/", "responses": "openai-responses/", "anthropic": "anthropic/", "gemini": "google/"}
+"""A provider of each dialect; for Chat one that speaks no other, as OpenAI does."""
 
 
 def pairs(command: str, name: str = SUBJECT) -> list[Target]:
-    """Return a row for each pair of two dialects: the client's, then the upstream's. Chat to Chat is `gateway`'s row.
-
-    OpenAI serves a client of either of its dialects in that one; so its two are no pair here.
+    """Return a row for each pair of two dialects: the client's, then the upstream's. Chat to Chat is the row of
+    `gateway`.
     """
     return [
         replace(
@@ -154,5 +153,5 @@ def pairs(command: str, name: str = SUBJECT) -> list[Target]:
         )
         for front, (path, body, end_mark) in _FRONTS.items()
         for back, prefix in _BACKS.items()
-        if front != back and (front, back) != ("responses", "chat")
+        if front != back
     ]

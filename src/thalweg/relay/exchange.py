@@ -324,9 +324,13 @@ class Exchange:
         elif self.phase is Phase.HOLDING:
             # Also before the upstream's head: clients give up on a connection that stays silent for minutes. A refusal
             # whose head is there keeps its status, however long its body takes.
-            may_open = self.plan.asked.stream and self.upstream_status in (None, 200)
+            streams = self.plan.asked.stream
+            may_open = self.upstream_status in (None, 200) if streams else self._fold is not None and self.watch.content_seen
             if may_open and now - self.started_at >= self.plan.timing.commit_after_s:
-                self._commit(now)
+                if streams:
+                    self._commit(now)
+                else:
+                    self._commit_whole(now)
         elif now - self.said_at >= self.plan.timing.keepalive_s and not (
             self.pending_bytes or self._underway or self.watch.finishes
         ):
@@ -476,7 +480,10 @@ class Exchange:
     def _give_whole(self, body: bytes, now: float) -> None:
         if self.first_content_at is None:
             self.first_content_at = now
-        self._answer(200, ((b"content-type", b"application/json"),), body)
+        if self.phase is Phase.SENDING:
+            self._say([body])
+        else:
+            self._answer(200, (_JSON,), body)
         self._finish("complete", Wish.ABORT if self.watch.cut else Wish.RELEASE, now)
 
     def _whole_to_stream(self, answer: Response, now: float) -> None:
@@ -542,6 +549,10 @@ class Exchange:
         self._finish(outcome, wish, now)
 
     def _tell(self, error: GatewayError) -> None:
+        if self.phase is Phase.SENDING and not self.plan.asked.stream:
+            # White space has gone out in the name of a good answer: nothing but a cut is understood as a failure.
+            self.client_gone = True
+            return
         if self.phase is Phase.HOLDING and not self._has_content():
             said = self.plan.dialect.encode_error(error)
             self._answer(said.status, said.headers, said.body)
@@ -595,6 +606,15 @@ class Exchange:
         self.status = 200
         self._say(held)
 
+    def _commit_whole(self, now: float) -> None:
+        """A whole answer is on its way, and takes long: its head goes out, and white space now and then before it, which
+        every reader of JSON passes over. From now on it can only be cut off.
+        """
+        self.phase, self.said_at = Phase.SENDING, now
+        self.head = (200, (_JSON, *_STREAM_HEADERS, *self.plan.headers, *_passed(self._upstream_headers)))
+        self.status = 200
+        self._say([_WHOLE_KEEPALIVE])
+
     def _answer(self, status: int, headers: Headers, body: bytes) -> None:
         length = (b"content-length", b"%d" % len(body))
         passed = _passed(self._upstream_headers)
@@ -616,7 +636,7 @@ class Exchange:
             self.pending_bytes += len(piece)
 
     def _say_alive(self, now: float) -> None:
-        self._say([self._writer().keepalive()])
+        self._say([self._writer().keepalive() if self.plan.asked.stream else _WHOLE_KEEPALIVE])
         self.said_at = now
 
     # The account.
@@ -678,6 +698,8 @@ def _relayer(plan: Plan) -> Relayer:
     return Translator(_reader(plan), encoder)
 
 
+_JSON = (b"content-type", b"application/json")
+_WHOLE_KEEPALIVE = b"\n"
 _STREAM_HEADERS: Headers = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
 
 

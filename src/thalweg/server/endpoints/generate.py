@@ -133,7 +133,8 @@ class Generation:
         arrival.observer.model = asked.model
         target = house.directory.resolve(asked, arrival.scope["path"], self._dialect.name)
         route = _Route(target, house.dialects[target.row.dialect or self._dialect.name])
-        stream = asked.stream or route.profile.stream_only
+        # A translated answer is always streamed to us: what was read of it counts, also if it is never whole.
+        stream = asked.stream or route.profile.stream_only or route.dialect is not self._dialect
         written = await self._written(arrival, client, route, asked, stream=stream)
         dropped = ((b"x-thalweg-dropped", ", ".join(written.lost).encode()),) if written.lost else ()
         plan = Plan(
