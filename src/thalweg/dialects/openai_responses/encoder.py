@@ -166,7 +166,7 @@ class ResponsesStreamEncoder:
         """Send the signature of a part that has no place for one, behind its item."""
         if signature is None:
             return []
-        return self._shut() + self._whole_item(write_carrier(self._page.ids.next("rs_"), signature))
+        return self._whole_item(write_carrier(self._page.ids.next("rs_"), signature))
 
     # Parts.
 
