@@ -665,6 +665,35 @@ async def test_a_client_double_that_is_broken_is_our_fault() -> None:
         assert (stage.report.outcome, stage.call.aborted) == ("gateway_error", True)
 
 
+# Frames of which there is nothing to say.
+
+
+class QuietRelayer(ChatRelayer):
+    """Understands a frame, and has nothing to say of it: as a translator that gathers a call for a Gemini client."""
+
+    __slots__ = ()
+
+    def pass_on(self, data: bytes) -> bytes | None:
+        return b"" if b"QUIET" in data else super().pass_on(data)
+
+
+@pytest.mark.parametrize("writes_now", [True, False])
+async def test_a_frame_of_which_nothing_is_said_ends_no_body(writes_now: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty chunk is how HTTP ends a body."""
+    dialect = OpenAIChat()
+    relayer = QuietRelayer(profile=COMPATIBLE, include_usage=True, raw=False, provider="acme")
+    monkeypatch.setattr(dialect, "relayer", lambda *_, **__: relayer)
+    async with staged(given=plan(dialect=dialect)) as stage:
+        await stage.start()
+        await stage.feed(ROLE, text("a"))
+        stage.client.writes_now = writes_now
+        sends = len(stage.client.ways)
+        await stage.feed(text("QUIET"))
+        assert len(stage.client.ways) == sends
+        await stage.feed(text("b"))
+        assert stage.client.got == ROLE + text("a") + text("b")
+
+
 # Bugs of ours.
 
 

@@ -245,7 +245,8 @@ class Exchange:
         self._body(self, data, now)
 
     def passes(self, data: bytes, now: float) -> bytes | None:
-        """The short way of the common chunk: the client's bytes, if this is one whole frame of those that need no look.
+        """The short way of the common chunk: the client's bytes, perhaps none, if this is one whole frame of those that
+        need no look.
 
         If so, they are the caller's to deliver or to `queue`; if not, nothing has happened yet.
         """

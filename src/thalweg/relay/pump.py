@@ -156,6 +156,8 @@ class Pump:
         try:
             passed = exchange.passes(data, now)
             if passed is not None:
+                if not passed:
+                    return  # it was understood, and there is nothing to say of it yet
                 if self._waiter is not None and self._client.write_now(passed):
                     exchange.said_at = now
                     return

@@ -43,7 +43,8 @@ class AsgiClient:
             self._cycle = None
 
     def write_now(self, data: bytes) -> bool:
-        """Write one chunk straight to uvicorn's transport while it has room."""
+        """Write one chunk straight to uvicorn's transport while it has room. An empty one would end the body."""
+        assert data
         cycle = self._cycle
         if cycle is None or cycle.flow.write_paused or cycle.disconnected:
             return False
