@@ -691,7 +691,9 @@ async def test_a_frame_of_which_nothing_is_said_ends_no_body(writes_now: bool, m
         await stage.feed(text("QUIET"))
         assert len(stage.client.ways) == sends
         await stage.feed(text("b"))
-        assert stage.client.got == ROLE + text("a") + text("b")
+        await stage.feed(finish() + DONE)
+        await stage.over()
+        assert stage.client.got == ROLE + text("a") + text("b") + finish() + DONE
 
 
 # Bugs of ours.
