@@ -28,7 +28,8 @@ HEAD = """# Repairs
 With the same dialect on both sides the provider's bytes pass as they came, but for frames that are known to break the
 dialect's SDKs or the code that tutorials teach. Each mend is a row of this table; a provider's profile names the rows
 that apply to its streams. Only a frame that needs it is edited, only where it needs it: every other value keeps its
-very bytes and its place. A request switches all of them off with the header `x-thalweg-raw: 1`.
+very bytes and its place. One row, `lost-signature`, is of requests. A request switches all of them off with the header
+`x-thalweg-raw: 1`.
 
 Usage that the client did not ask for is withheld also without repairs, and an error in a stream is always said in the
 one form that every client understands.

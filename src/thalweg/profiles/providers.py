@@ -38,8 +38,8 @@ ANTHROPIC_REPAIRS = frozenset(
 )
 """The same of Anthropic streams."""
 
-GEMINI_REPAIRS = frozenset({"framing", "numeric-enums", "separators"})
-"""The same of Gemini streams."""
+GEMINI_REPAIRS = frozenset({"framing", "numeric-enums", "separators", "lost-signature"})
+"""The same of Gemini streams; `lost-signature` is a mend of requests."""
 
 _PICTURES_AND_FILMS = frozenset({"image", "video"})
 _PICTURES_AND_PAPERS = frozenset({"image", "document"})

@@ -127,7 +127,7 @@ def test_of_two_spellings_of_one_name_googles_own_counts() -> None:
 # The talk.
 
 CONTENTS: dict[str, tuple[Any, list[Message]]] = {
-    "a string": ("?", [Message(role="user", parts=(Text(text="?"),))]),
+    "a string in a list": (["?"], [Message(role="user", parts=(Text(text="?"),))]),
     "one content": ({"parts": [{"text": "?"}]}, [Message(role="user", parts=(Text(text="?"),))]),
     "one part": ({"text": "?"}, [Message(role="user", parts=(Text(text="?"),))]),
     "strings": (["a", "b"], [Message(role="user", parts=(Text(text="ab"),))]),
@@ -505,7 +505,17 @@ def test_what_is_wrong_is_named(case: tuple[dict[str, Any], str]) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b'"x"', b"{}", b"\xff", b'{"contents":"a","contents":"b"}', b'{"contents":' + b"[" * 5000],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'"x"',
+        b"{}",
+        b"\xff",
+        b'{"contents":"a"}',
+        b'{"contents":["a"],"contents":["b"]}',
+        b'{"contents":' + b"[" * 5000,
+    ],
 )
 def test_bodies_that_are_none(body: bytes) -> None:
     with pytest.raises(InvalidRequest):
@@ -516,7 +526,7 @@ def test_deep_nesting_is_refused_or_read_but_raises_nothing_foreign() -> None:
     for depth in range(200, 1000, 40):
         deep = b"[" * depth + b"]" * depth
         for body in (
-            b'{"contents":"a","x":%s}',
+            b'{"contents":["a"],"x":%s}',
             b'{"contents":[{"role":"model","parts":[{"functionCall":{"name":"f","args":{"a":%s}}}]}]}',
         ):
             try:
@@ -543,13 +553,13 @@ def test_a_body_passes_as_it_came() -> None:
 
 
 def test_a_models_name_in_the_body_is_the_upstreams() -> None:
-    assert json.loads(edited(b'{"model":"models/gemini-3-flash","contents":"a"}'))["model"] == "models/gemini-3-pro"
+    assert json.loads(edited(b'{"model":"models/gemini-3-flash","contents":["a"]}'))["model"] == "models/gemini-3-pro"
 
 
 def test_refused_fields_are_left_out_in_either_spelling() -> None:
     profile = Profile(refused_fields=frozenset({"safetySettings", "labels"}))
-    body = b'{"safety_settings":[1],"contents":"a","labels":null}'
-    assert edited(body, profile=profile) == b'{"contents":"a"}'
+    body = b'{"safety_settings":[1],"contents":["a"],"labels":null}'
+    assert edited(body, profile=profile) == b'{"contents":["a"]}'
     assert GEMINI.read_request(body, SSE_TARGET).left_out(profile) == ("safety_settings",)
 
 
@@ -575,6 +585,69 @@ def test_signatures_of_other_vendors_do_not_reach_google() -> None:
     assert b"Z3cxL" not in edited(body)
     older = json.loads(edited(body, name="gemini-2.5-pro"))["contents"][1]["parts"]
     assert older[2] == {"functionCall": {"name": "f", "args": {"x": 1.0}}}
+
+
+CALLS = {"functionCall": {"name": "f", "args": {"x": 1.0}}}
+"""A call whose signature is lost."""
+DONE = user({"functionResponse": {"name": "f", "response": {"output": 1}}})
+
+
+def signed(part: Any, value: str = SKIP) -> Any:
+    return part | {"thoughtSignature": value}
+
+
+LOST: dict[str, tuple[list[Any], list[Any]]] = {
+    "a call": ([user({"text": "?"}), model(CALLS), DONE], [user({"text": "?"}), model(signed(CALLS)), DONE]),
+    "behind a text": (
+        [user({"text": "?"}), model({"text": "a"}, CALLS), DONE],
+        [user({"text": "?"}), model({"text": "a"}, signed(CALLS)), DONE],
+    ),
+    "of two at once the first": (
+        [user({"text": "?"}), model(CALLS, CALLS), model(CALLS), DONE],
+        [user({"text": "?"}), model(signed(CALLS), CALLS), model(CALLS), DONE],
+    ),
+    "in every step": (
+        [user({"text": "?"}), model(CALLS), DONE, model(CALLS), DONE],
+        [user({"text": "?"}), model(signed(CALLS)), DONE, model(signed(CALLS)), DONE],
+    ),
+    "where it is not lost": (
+        [user({"text": "?"}), model(signed(CALLS, "AAEC"), CALLS), DONE, model(CALLS), DONE],
+        [user({"text": "?"}), model(signed(CALLS, "AAEC"), CALLS), DONE, model(signed(CALLS)), DONE],
+    ),
+    "where it is empty": (
+        [user({"text": "?"}), model(CALLS | {"thought_signature": ""}), DONE],
+        [user({"text": "?"}), model(signed(CALLS)), DONE],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LOST)
+@pytest.mark.parametrize("name", ["gemini-3-pro", "gemini-flash-latest", "agent"])
+def test_a_call_that_has_lost_its_signature_gets_the_mark_for_that(case: str, name: str) -> None:
+    came, sent = LOST[case]
+    body = json.dumps({"contents": came, "generationConfig": {"topK": 3.0}}, indent=1).encode()
+    changed = edited(body, name=name)
+    assert json.loads(changed) == {"contents": sent, "generationConfig": {"topK": 3.0}}
+    assert b'"x": 1.0' in changed
+    assert edited(changed, name=name) == changed
+    assert edited(body, name=name, profile=Profile()) == body
+    assert edited(body, name="gemini-2.5-pro") == body
+
+
+@pytest.mark.parametrize(
+    "contents",
+    [
+        [user({"text": "?"}), model(CALLS), DONE, model({"text": "a"}), user({"text": "!"})],
+        [user({"text": "?"}), model(CALLS), user(*DONE["parts"], {"text": "!"})],
+        [user({"text": "?"}), model(signed(CALLS, "AAEC"), CALLS), DONE],
+        [user({"text": "?"}), model({"text": "a"})],
+        [{"parts": [CALLS]}],
+    ],
+    ids=["a turn that is over", "results with a word", "none lost", "no call", "a call of nobody's"],
+)
+def test_no_other_signature_is_missed(contents: list[Any]) -> None:
+    body = json.dumps({"contents": contents}).encode()
+    assert edited(body) == body
 
 
 def test_what_only_looks_like_an_envelope_stays() -> None:

@@ -147,7 +147,7 @@ _decode_tree = msgspec.json.Decoder(dict[str, Any]).decode
 def decode_body(body: bytes) -> Read:
     """A body in either spelling. Raises `msgspec.ValidationError`, which names the field in lowerCamelCase."""
     tree = normalised(_decode_tree(body))
-    if tree.get("contents") is not None:
+    if isinstance(tree.get("contents"), list | dict):
         tree["contents"] = [_content(each) for each in _as_list(tree["contents"])]
     if tree.get("systemInstruction") is not None:
         tree["systemInstruction"] = _instruction(tree["systemInstruction"])

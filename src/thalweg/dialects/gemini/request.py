@@ -10,7 +10,7 @@ from msgspec import Raw
 from thalweg.canon.errors import InvalidRequest
 from thalweg.canon.request import Request
 from thalweg.dialects.base import count_chars
-from thalweg.dialects.gemini.body import Read, decode_body
+from thalweg.dialects.gemini.body import Content, Read, decode_body
 from thalweg.dialects.gemini.fields import camel
 from thalweg.dialects.gemini.reader import Reader
 from thalweg.dialects.gemini.signatures import SKIP, WRAPPED, is_foreign
@@ -21,6 +21,8 @@ from thalweg.profiles.base import Profile
 
 _ONCE = ("contents", "generationConfig", "systemInstruction", "model")
 _FOREIGN = f'"{WRAPPED}'.encode()
+LOST_SIGNATURE = "lost-signature"
+"""The repair of requests."""
 _SIGNATURE = ("thoughtSignature", "thought_signature")
 _read_list = msgspec.json.Decoder(list[Raw]).decode
 _read_object = msgspec.json.Decoder(dict[str, Raw]).decode
@@ -72,14 +74,20 @@ class GeminiRequest:
             raise too_deep() from error
 
     def edited(self, *, model: str, profile: Profile, stream: bool) -> bytes:
-        """The original body; only a model's name, fields that are refused and other vendors' signatures change."""
+        """The original body; only a model's name, fields that are refused, other vendors' signatures and those that are
+        lost change.
+        """
         foreign = _FOREIGN in self._bytes
-        if not foreign and self.body.model is None and not profile.refused_fields:
+        signed = LOST_SIGNATURE in profile.repairs and _needs_signature(model)
+        unsigned = _unsigned_calls(self.body.contents) if signed else {}
+        if not foreign and not unsigned and self.body.model is None and not profile.refused_fields:
             return self._bytes
         top = open_top(self._bytes)
         if "model" in top:
             top["model"] = Raw(msgspec.json.encode(model if model.startswith("models/") else f"models/{model}"))
         kept = {name: raw for name, raw in top.items() if camel(name) not in profile.refused_fields}
+        if unsigned and "contents" in kept:
+            kept["contents"] = _with_marks(kept["contents"], unsigned)
         if foreign and "contents" in kept:
             kept["contents"] = _without_foreign(kept["contents"], needs_signature=_needs_signature(model))
         return msgspec.json.encode(kept)
@@ -95,6 +103,45 @@ class GeminiRequest:
 def _needs_signature(model: str) -> bool:
     born = generation(model)
     return born is not None and born >= (3, 0)
+
+
+def _unsigned_calls(contents: list[Content]) -> dict[int, int]:
+    """Of each step in the turn that is going on: the first call, if it has no signature. By the number of its content
+    the number of its part.
+    """
+    said = (
+        at
+        for at, content in enumerate(contents)
+        if content.role != "model" and any(part.functionResponse is None for part in content.parts or ())
+    )
+    began = max(said, default=-1)
+    found: dict[int, int] = {}
+    called = False
+    for at, content in enumerate(contents[began + 1 :], began + 1):
+        called = called and content.role == "model"
+        for number, part in enumerate(content.parts or ()):
+            if part.functionCall is None or called or content.role != "model":
+                continue
+            called = True
+            if not part.thoughtSignature:
+                found[at] = number
+    return found
+
+
+def _with_marks(raw: Raw, unsigned: dict[int, int]) -> Raw:
+    """The contents with the mark for a lost signature on these parts."""
+    try:
+        contents = _read_list(raw)
+        for at, number in unsigned.items():
+            opened = _read_object(contents[at])
+            parts: list[Any] = [*_read_list(opened["parts"])]
+            fields = _read_object(parts[number])
+            bare = {name: value for name, value in fields.items() if name not in _SIGNATURE}
+            parts[number] = bare | {"thoughtSignature": SKIP}
+            contents[at] = Raw(msgspec.json.encode(opened | {"parts": parts}))
+    except (msgspec.MsgspecError, KeyError, IndexError):
+        return raw  # a form that only some clients send, and in which no call can be answered
+    return Raw(msgspec.json.encode(contents))
 
 
 def _without_foreign(raw: Raw, *, needs_signature: bool) -> Raw:

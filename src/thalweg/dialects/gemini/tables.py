@@ -117,6 +117,9 @@ REPAIRS = {
                "`[DONE]` raise in google-genai or in @google/genai. Sent as one line of `data: ` each, or left out.",
     "numeric-enums": "Numbers where words belong, as `finishReason: 1`, are no word that the SDKs know. Sent as words.",
     "separators": "At U+2028, U+2029 and U+0085 google-genai cuts the line, and reads neither half. Sent escaped.",
+    "lost-signature": "In a request: from Gemini 3 on, a step's first call in the turn that is going on is refused "
+                      "without its signature, which clients lose that keep text and calls alone. Sent with "
+                      "Google's mark for that, `skip_thought_signature_validator`.",
 }  # fmt: skip
 """Every row by name, and why it is needed: what google-genai 3.3 or @google/genai 2.32 stumble over (run 2026-11)."""
 

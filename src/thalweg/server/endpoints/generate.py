@@ -146,7 +146,7 @@ class Generation:
             sent=written.sent,
             request=written.request,
             listener=None if written.sent is None else TurnKeeper(house.turns, owner(arrival.scope), time.monotonic),
-            raw=arrival.fields.get(b"x-thalweg-raw") == b"1",
+            raw=_is_raw(arrival),
             created=int(time.time()),
             headers=arrival.headers + route.headers + dropped,
             timing=self._timing,
@@ -179,6 +179,8 @@ class Generation:
             passed = tuple(
                 (name, value) for name, value in arrival.fields.items() if name in self._dialect.passed_headers
             )
+            if _is_raw(arrival):
+                profile = replace(profile, repairs=frozenset())
             body = asked.edited(model=model, profile=profile, stream=stream)
             return _Written(body, None, None, asked.left_out(profile), passed)
         house, losses = self._house, Losses(_strictness(arrival.fields))
@@ -296,6 +298,11 @@ def _target(scope: Scope) -> bytes:
     path: bytes = scope.get("raw_path") or scope["path"].encode()
     query: bytes = scope["query_string"]
     return path + b"?" + query if query else path
+
+
+def _is_raw(arrival: _Arrival) -> bool:
+    """Whether the client wants no repairs."""
+    return arrival.fields.get(b"x-thalweg-raw") == b"1"
 
 
 _STRICTNESS: dict[bytes, Strictness] = {b"1": "strict", b"0": "lenient"}
