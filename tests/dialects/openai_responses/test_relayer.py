@@ -43,6 +43,7 @@ from thalweg.dialects.openai_responses import RESPONSES_REPAIRS
 from thalweg.dialects.openai_responses.relayer import ResponsesRelayer
 from thalweg.dialects.openai_responses.repairs import ROWS
 from thalweg.framing.sse import SseDecoder
+from thalweg.profiles import providers
 from thalweg.profiles.base import Profile
 
 
@@ -261,8 +262,8 @@ def test_values_that_no_row_touches_keep_their_bytes_and_places() -> None:
     )
 
 
-def test_every_row_has_its_reason() -> None:
-    assert {row.name for row in ROWS} == RESPONSES_REPAIRS
+def test_every_row_has_its_reason_and_the_profiles_name_rows_that_exist() -> None:
+    assert {row.name for row in ROWS} == RESPONSES_REPAIRS == providers.RESPONSES_REPAIRS
     assert all(row.why.endswith(".") for row in ROWS)
 
 
