@@ -157,6 +157,8 @@ def test_the_short_way_takes_common_frames_alone() -> None:
         common.replace(b'"index":0', b'"index":1'),
         common.replace(b"event: content_block_delta\n", b""),
         common.replace(b"text_delta", b"hologram_delta"),
+        common.replace(b',"delta"', b',\n"delta"'),
+        common.replace(b',"delta"', b',\r"delta"'),
         common.replace(b'"a"', b"5"),
         common.replace(b'"a"', b'"\xff"'),
         common.replace(b'"a"', b'"a\nb"'),

@@ -233,7 +233,7 @@ class AnthropicRelayer:
         if again and self._note("message-start"):
             return None
         lacks = not isinstance(content, list) or not is_usage(message.get("usage"))
-        if lacks and not again and self._note("message-start"):
+        if lacks and self._note("message-start"):
             self._draft(payload)["message"] = self._head() | {k: v for k, v in message.items() if v is not None}
         return []
 

@@ -170,7 +170,7 @@ REPAIRS = {
                    "first delta. The end of a block that never began is left out.",
     "index": "A block's index that does not follow on raises in anthropic-python.",
     "usage": "`message_delta` without `usage.output_tokens` raises in anthropic-python and -node.",
-    "unclosed": "A last frame that no blank line closes is read by none of the SDKs.",
+    "unclosed": "By the standard a last frame that no blank line closes is no event.",
     "message-stop": "Without `message_stop` anthropic-node raises and the AI SDK loses the usage. Added to an answer "
                     "that has its `stop_reason`.",
 }  # fmt: skip
