@@ -61,6 +61,7 @@ GOOD: list[tuple[dict[str, str], str, Any]] = [
     *(({"THALWEG_SIMULATE": word}, "simulate", False) for word in ("0", "false", "No")),
     ({"THALWEG_FIND_ENGINES": "0"}, "find_engines", False),
     ({"THALWEG_FIND_ENGINES": "yes"}, "find_engines", True),
+    ({"THALWEG_FETCH_MEDIA": "0"}, "fetch_media", False),
     ({"THALWEG_DRAIN_S": "0"}, "limits", Limits(drain_s=0)),
     ({"THALWEG_DRAIN_S": "2.5"}, "limits", Limits(drain_s=2.5)),
     ({"THALWEG_DRAIN_S": "86400"}, "limits", Limits(drain_s=86400)),

@@ -105,7 +105,7 @@ WRONG = {
 def test_every_field_has_wrong_types_in_the_table() -> None:
     for struct in INSIDE:
         for name, kind in types_of(struct).items():
-            if struct is wire.Body and kind is typing.Any:
+            if kind is typing.Any:
                 continue  # any value passes here: only the provider whose field it is minds
             assert sum(not fits(value, kind) for value in CANDIDATES.values()) >= 3, (struct, name)
 

@@ -157,3 +157,14 @@ async def test_cancelling_ends_all() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert shelf.cancelled == 2
+
+
+async def test_a_gateway_that_fetches_nothing_says_so() -> None:
+    shelf = Shelf(a=b"x")
+    closed = MediaFiller(shelf, allowed=False)  # type: ignore[arg-type]  # a double of the one method that is called
+    with pytest.raises(InvalidRequest, match="fetches none") as caught:
+        await closed.fill(asking(picture("a")), BYTES_ALONE, share=share_of())
+    assert caught.value.param == "messages[0].content[0]"
+    assert shelf.asked == []
+    words = asking(Text(text="?"))
+    assert await closed.fill(words, BYTES_ALONE, share=share_of()) is words

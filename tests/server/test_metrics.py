@@ -200,7 +200,11 @@ def test_a_request_is_counted_by_how_it_ended(
         ),
         pytest.param({"target": CHAT, "method": "GET"}, 405, "openai-chat", "invalid_request", id="the wrong method"),
         pytest.param(
-            {"target": "/anthropic/v1/messages", "body": b"{"}, 400, "anthropic", "invalid_request", id="another dialect"
+            {"target": "/anthropic/v1/messages", "body": b"{"},
+            400,
+            "anthropic",
+            "invalid_request",
+            id="another dialect",
         ),
         pytest.param(
             {"target": "/v1beta/models/x:generateContent", "body": b"{"}, 400, "gemini", "invalid_request", id="a third"

@@ -33,8 +33,8 @@ from thalweg.server.engines import Engines
 from thalweg.server.house import House, new_stream_id
 from thalweg.server.live import LiveStreams
 from thalweg.server.log import Log, silent
-from thalweg.server.meter import note_other, note_refused
 from thalweg.server.media import MediaFiller
+from thalweg.server.meter import note_other, note_refused
 from thalweg.server.metrics import Metrics
 from thalweg.server.models import Directory
 from thalweg.server.shapes import encode_error, is_gemini_call, is_gemini_count, is_gemini_generation
@@ -283,7 +283,7 @@ def make_gateway(
             live=live,
             budget=budget,
             turns=TurnStore(),
-            media=MediaFiller(fetcher or make_fetcher(settings)),
+            media=MediaFiller(fetcher or make_fetcher(settings), allowed=settings.fetch_media),
             metrics=Metrics(now),
             log=log,
         )

@@ -15,8 +15,9 @@ from thalweg.upstream.fetch import MediaFetcher
 class MediaFiller:
     """Fetches what requests want. One for a gateway."""
 
-    def __init__(self, fetcher: MediaFetcher) -> None:
+    def __init__(self, fetcher: MediaFetcher, *, allowed: bool = True) -> None:
         self._fetcher = fetcher
+        self._allowed = allowed
         self._limits = fetcher.limits
 
     async def fill(self, request: Request, profile: Profile, *, share: Share) -> Request:
@@ -28,6 +29,13 @@ class MediaFiller:
         files = wanted(request, taken=profile.media_urls, prefixes=profile.media_url_prefixes)
         if not files:
             return request
+        if not self._allowed:
+            param = files[0].param
+            raise InvalidRequest(
+                f"Invalid value for '{param}': the model's API takes files as bytes, and this gateway fetches none.",
+                param=param,
+                code="invalid_value",
+            )
         most = self._limits.files
         if len(files) > most:
             param = files[most].param

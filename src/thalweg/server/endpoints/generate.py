@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -136,7 +137,7 @@ class Generation:
         # A translated answer is always streamed to us: what was read of it counts, also if it is never whole.
         stream = asked.stream or route.profile.stream_only or route.dialect is not self._dialect
         written = await self._written(arrival, client, route, asked, stream=stream)
-        dropped = ((b"x-thalweg-dropped", ", ".join(written.lost).encode()),) if written.lost else ()
+        dropped = ((b"x-thalweg-dropped", _shown(written.lost)),) if written.lost else ()
         plan = Plan(
             stream_id=arrival.stream_id,
             asked=asked,
@@ -291,6 +292,17 @@ class _Route:
 
 
 _USUAL_PATHS = {"anthropic": b"", "gemini": b"/v1beta"}
+
+
+def _shown(names: tuple[str, ...]) -> bytes:
+    """Names of fields in a header. Some are a client's own words: what no field's name needs is not sent back."""
+    shown = [_NO_NAME.sub("_", name[:_MOST_NAME]) for name in names[:_MOST_NAMES]]
+    return ", ".join([*shown, "..."] if len(names) > _MOST_NAMES else shown).encode()
+
+
+_NO_NAME = re.compile(r"[^A-Za-z0-9_.\-\[\]]")
+_MOST_NAME = 80
+_MOST_NAMES = 32
 
 
 def _target(scope: Scope) -> bytes:
