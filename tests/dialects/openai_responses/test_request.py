@@ -419,6 +419,14 @@ ITEMS: dict[str, tuple[list[dict[str, Any]], list[Message]]] = {
             user(ToolResult(call_id="c1", parts=(Text(text="5"),))),
         ],
     ),
+    "an empty text of the model's, left out by Ark's Go SDK": (
+        [
+            {"role": "user", "content": "a"},
+            {"type": "message", "role": "assistant", "content": [
+                {"type": "output_text", "text": "b"}, {"type": "output_text", "annotations": None}]},
+        ],
+        [user(Text(text="a")), assistant(Text(text="b"), Text(text=""))],
+    ),
     "a call of free text": (
         [
             {"type": "custom_tool_call", "call_id": "c1", "name": "f", "input": "SELECT"},

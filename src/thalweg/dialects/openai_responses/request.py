@@ -427,6 +427,11 @@ def _text_part(part: Item, at: str) -> Part:
     return Text(text=_text(part.get("text"), f"{at}.text"), cache=_cache(part))
 
 
+def _said_part(part: Item, at: str) -> Part:
+    """A text of the model's that comes back. Ark's Go SDK leaves out one that is empty."""
+    return Text(text="", cache=_cache(part)) if part.get("text") is None else _text_part(part, at)
+
+
 def _refusal_part(part: Item, at: str) -> Part:
     return Refusal(text=_text(part.get("refusal"), f"{at}.refusal"))
 
@@ -499,7 +504,7 @@ def _cache(part: Item) -> str | None:
 
 _PARTS: dict[str, Callable[[Item, str], Part]] = {
     "input_text": _text_part,
-    "output_text": _text_part,
+    "output_text": _said_part,
     "text": _text_part,
     "refusal": _refusal_part,
     "input_image": _image_part,
