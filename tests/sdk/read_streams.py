@@ -11,7 +11,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from openai import APIError, LengthFinishReasonError, OpenAI
+from openai import APIError, ContentFilterFinishReasonError, LengthFinishReasonError, OpenAI
 
 AT_ONCE = 4
 
@@ -34,6 +34,10 @@ class Choice:
             call["id"] = call["id"] or piece.id or ""
             call["name"] += (piece.function and piece.function.name) or ""
             call["arguments"] += (piece.function and piece.function.arguments) or ""
+            # The package knows only functions here.
+            custom = getattr(piece, "custom", None) or {}
+            call["name"] += custom.get("name", "")
+            call["arguments"] += custom.get("input", "")
         self.read["finish_reason"] = choice.finish_reason or self.read["finish_reason"]
 
     def _add(self, what: str, piece: str | None) -> None:
@@ -85,6 +89,9 @@ def gather(client: OpenAI, model: str) -> dict[str, Any]:
     except LengthFinishReasonError as raised:
         # By its design: an answer that was cut is none.
         final = raised.completion
+    except ContentFilterFinishReasonError:
+        # By its design, too.
+        final = stream.current_completion_snapshot
     except APIError as raised:
         return {"choices": {}, "usage": [], "error": api_error(raised)}
     except Exception as raised:  # noqa: BLE001  # as above
@@ -122,6 +129,14 @@ def api_error(error: APIError) -> dict[str, Any]:
 
 def other_error(error: Exception) -> dict[str, Any]:
     return {"exception": type(error).__name__, "is_api_error": False, "message": str(error)}
+
+
+def client(url: str) -> OpenAI:
+    return OpenAI(base_url=f"{url}/v1", api_key="sk-nobody", max_retries=0, timeout=60)
+
+
+WAYS = {"chat": read, "chat-helper": gather}
+"""For `read_translated.py`."""
 
 
 def main() -> None:
