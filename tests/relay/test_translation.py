@@ -364,3 +364,22 @@ def test_a_long_whole_answer_that_breaks_off_is_cut(client: str, upstream: str) 
     assert talk.exchange.client_gone, "the connection is closed without an end"
     assert talk.exchange.finished
     assert talk.exchange.report().outcome == "upstream_error"
+
+
+@pytest.mark.parametrize("upstream", [each for each in UPSTREAMS if each != "openai-responses"])
+def test_an_answer_that_its_writer_cannot_keep_ends_with_an_error(
+    upstream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Responses says the whole text again at its end, so that its writer must keep it."""
+    monkeypatch.setattr("thalweg.dialects.openai_responses.encoder.MOST_KEPT_CHARS", 10)
+    pieces = wire(upstream, said(Text(text="abc" + "d" * 20), finish=FinishReason.STOP))
+    talk = Talk("openai-responses", upstream).head()
+    for piece in pieces:
+        if talk.exchange.phase is not Phase.ENDED:
+            talk.body(piece)
+    assert talk.exchange.wish is Wish.ABORT, "it is not read to its end for nothing"
+    answer = talk.read()
+    assert answer.error is not None
+    assert "too long to be kept" in answer.error.message
+    assert talk.got.count(b"event: response.failed") == 1
+    assert talk.exchange.report().outcome == "gateway_error"

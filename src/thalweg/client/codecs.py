@@ -169,7 +169,11 @@ class Transcoder:
                 self.error = _without_words(event.error)
             self._fold.feed([event])
             if self.streams:
-                out += self._encoder_for(event).encode([event])
+                encoder = self._encoder_for(event)
+                out += encoder.encode([event])
+                if encoder.error is not None and self.error is None:
+                    self.error = encoder.error
+                    out += encoder.encode([ResponseFailed(error=encoder.error)])
         return b"".join(out)
 
     def _encoder_for(self, event: Event) -> StreamEncoder:

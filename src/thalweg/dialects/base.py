@@ -215,6 +215,8 @@ class StreamEncoder(Protocol):
     """Writes events as a client's stream."""
 
     content_type: bytes
+    error: GatewayError | None
+    """Why it can write no more, where that is its own fault; the relay says so by `ResponseFailed`."""
 
     def encode(self, events: Iterable[Event]) -> list[bytes]:
         """One piece of bytes for each frame."""

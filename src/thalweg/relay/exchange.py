@@ -21,7 +21,7 @@ from enum import Enum
 
 import msgspec
 
-from thalweg.canon.errors import Cancelled, GatewayError, UpstreamBroke, UpstreamError, UpstreamTimeout
+from thalweg.canon.errors import Cancelled, GatewayError, OurError, UpstreamBroke, UpstreamError, UpstreamTimeout
 from thalweg.canon.events import Event, ResponseEnded, ResponseFailed
 from thalweg.canon.fold import Fold, unfold
 from thalweg.canon.request import Request
@@ -374,7 +374,8 @@ class Exchange:
         if out:
             self._say(out)
         if watch.error is not None:
-            self._fail(watch.error, now)
+            ours = isinstance(watch.error, OurError)
+            self._fail(watch.error, now, outcome="gateway_error" if ours else "upstream_error")
         elif watch.done:
             self._complete(now)
         elif self._decoder.dropping:

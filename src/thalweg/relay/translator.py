@@ -92,7 +92,7 @@ class Translator:
 
     def pass_on(self, data: bytes) -> bytes | None:
         """The client's bytes for the common frame, by which a part grows."""
-        event = self._reader.grown(data)
+        event = None if self._encoder.error is not None else self._reader.grown(data)
         if event is None:
             return None
         frames = self._encoder.encode((event,))
@@ -125,7 +125,10 @@ class Translator:
         if events and isinstance(events[-1], ResponseFailed):
             # The relay says it, in its own time.
             events = events[:-1]
-        return self._encoder.encode(events)
+        frames = self._encoder.encode(events)
+        if self._encoder.error is not None and self.watch.error is None:
+            self.watch.error, self.watch.done, self.watch.complete = self._encoder.error, False, False
+        return frames
 
 
 def _never(_: bytes) -> PartDelta | None:

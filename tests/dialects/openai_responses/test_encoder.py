@@ -372,7 +372,12 @@ def test_an_error_before_anything_was_said() -> None:
 def test_an_answer_that_is_too_long_to_be_kept_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(encoder, "MOST_KEPT_CHARS", 10)
     events = unfold(answered(Text(text="123456"), Text(text="78901"), Text(text="2")))
-    read = read_strictly(encode(events))
+    writer = RESPONSES.stream_encoder(ASKED, response_id="r", model="m", created=1)
+    body = b"".join(writer.encode(events))
+    assert writer.error is not None
+    assert writer.encode(events) == [], "it writes no more"
+    body += b"".join(writer.encode([ResponseFailed(error=writer.error)]))
+    read = read_strictly(body)
     assert read.error is not None
     assert read.status == "failed"
     assert read.text == "123456"

@@ -83,6 +83,7 @@ class ResponsesStreamEncoder:
         self._sequence = 0
         self._announced = False
         self._over = False
+        self.error: GatewayError | None = None
         self._output: list[Item] = []
         self._places = 0
         self._open: _Open | None = None
@@ -99,7 +100,9 @@ class ResponsesStreamEncoder:
         frames: list[bytes] = []
         for event in events:
             # Of choices, the first alone has a place in this dialect.
-            if not self._over and not getattr(event, "choice", 0):
+            if self._over or getattr(event, "choice", 0) != 0:
+                continue
+            if self.error is None or type(event) is ResponseFailed:
                 frames += _WRITERS[type(event)](self, event)
         return frames
 
@@ -211,7 +214,8 @@ class ResponsesStreamEncoder:
             return []
         self._room -= len(event.text)
         if self._room < 0:
-            return self._fail(Internal("the answer is too long to be kept, and this API repeats it at its end"))
+            self.error = Internal("The answer is too long to be kept, and this API repeats it at its end.")
+            return []
         open_.pieces.append(event.text)
         return _GROWERS[open_.part.kind](self, open_, event)
 

@@ -57,6 +57,7 @@ class MannerEncoder:
         self, plain: StreamEncoder, facts: Facts, errors: Errors, spent: Callable[[], Usage], content_type: bytes
     ) -> None:
         self.content_type = content_type
+        self.error: GatewayError | None = None
         self._plain = plain
         self._facts = facts
         self._form = facts.form

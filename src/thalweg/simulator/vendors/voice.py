@@ -65,6 +65,7 @@ class AccentedEncoder:
         self._plain = plain
         self._accent = accent
         self.content_type = plain.content_type
+        self.error: GatewayError | None = None
 
     def encode(self, events: Iterable[Event]) -> list[bytes]:
         """One piece of bytes for each frame."""
