@@ -34,7 +34,7 @@ RESPONSES_REPAIRS = frozenset({"comments", "framing", "done", "type", "null-effo
 """The same of Responses streams."""
 
 ANTHROPIC_REPAIRS = frozenset(
-    {"event", "done", "message-start", "block-start", "index", "usage", "unclosed", "message-stop"}
+    {"event", "done", "message-start", "block-start", "index", "usage", "unclosed", "separators", "message-stop"}
 )
 """The same of Anthropic streams."""
 

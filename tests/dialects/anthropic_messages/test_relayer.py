@@ -173,7 +173,7 @@ def test_the_short_way_takes_common_frames_alone() -> None:
 
 
 def test_the_short_way_sees_what_the_long_one_does() -> None:
-    texts = ["a", "", "wörter", "x\ny", '"', "\\", "\u2028", "世界", "z" * 5000, "end"]
+    texts = ["a", "", "wörter", "x\ny", '"', "\\", "\u2027", "世界", "z" * 5000, "end"]
     pieces = [frame(delta(0, "text_delta", text)) for text in texts]
     short, long = the_relayer(), the_relayer()
     for relayer in (short, long):
@@ -261,6 +261,15 @@ def test_what_breaks_the_grammar_ends_the_stream(broken: bytes) -> None:
 # Repairs.
 
 MESSAGE = start()["message"]
+
+
+def raw_separators(body: bytes) -> bytes:
+    """The bytes with those characters as they are."""
+    for char in "\u2028\u2029\u0085":
+        body = body.replace(json.dumps(char)[1:-1].encode(), char.encode())
+    return body
+
+
 ROWS: list[tuple[str, bytes, set[str]]] = [
     ("no names", stream(start(), text_block(0, "a"), over()).replace(b"event: ", b"x: "), {"event"}),
     (
@@ -305,6 +314,16 @@ ROWS: list[tuple[str, bytes, set[str]]] = [
     ("usage that says nothing", stream(start(), text_block(0, "a"), over(usage={"x": 1})), {"usage"}),
     ("an unclosed end", stream(start(), text_block(0, "a"), over())[:-1], {"unclosed"}),
     (
+        "separators in a text",
+        raw_separators(stream(start(), text_block(0, "a", "b\u2028c", "d", "\u2029\u0085深"), over())),
+        {"separators"},
+    ),
+    (
+        "separators in what an event begins with",
+        raw_separators(stream(start(model="a\u0085"), call(0, '{"a":"\u2028"}', name="f\u2029"), over("tool_use"))),
+        {"separators"},
+    ),
+    (
         "nothing but the text",
         b'data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"}}\n\n'
         b'data: {"type":"message_delta","delta":{"stop_reason":"end_turn"}}\n\n',
@@ -330,6 +349,14 @@ def test_what_breaks_an_sdk_is_mended(body: bytes, rows: set[str]) -> None:
         other = relay(pieces)
         assert other.body == relayed.body
         assert set(other.watch.repaired) == rows
+
+
+def test_no_line_of_text_ends_within_a_frame() -> None:
+    body = raw_separators(stream(start(), text_block(0, "a", "b\u2028c", "\u2029\u0085深"), over()))
+    relayed = relay(body).body
+    assert len(body.decode().splitlines()) > len(body.splitlines())
+    assert relayed.decode().splitlines() == [line.decode() for line in relayed.splitlines()]
+    assert read_strictly(relayed) == read_strictly(body)
 
 
 @pytest.mark.parametrize(("body", "rows"), [row[1:] for row in ROWS], ids=[row[0] for row in ROWS])

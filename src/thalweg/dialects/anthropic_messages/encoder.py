@@ -48,6 +48,7 @@ from thalweg.dialects.anthropic_messages.tables import (
     finish_to_wire,
     usage_to_wire,
 )
+from thalweg.dialects.kit.separators import escape_separators
 
 STOP_FRAME = write("message_stop", {})
 _DELTA_HEAD = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":%b:'
@@ -202,7 +203,7 @@ class AnthropicStreamEncoder:
         return [self._delta(text)]
 
     def _delta(self, text: str) -> bytes:
-        return self._head + msgspec.json.encode(text) + b"}}\n\n"
+        return self._head + escape_separators(msgspec.json.encode(text)) + b"}}\n\n"
 
     def _on_part_ended(self, event: PartEnded, _: Sequence[Event], __: int) -> list[bytes]:
         part = self._part

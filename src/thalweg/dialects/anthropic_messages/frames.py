@@ -8,6 +8,7 @@ import msgspec
 
 from thalweg.dialects.anthropic_messages.tables import DONE
 from thalweg.dialects.anthropic_messages.wire import StreamEvent, read_any, read_event
+from thalweg.dialects.kit.separators import escape_separators
 from thalweg.framing.sse import Frame
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
@@ -75,7 +76,7 @@ def _read_leniently(payload: bytes, name: bytes, reason: Exception) -> StreamEve
 def write(kind: str, fields: dict[str, Any]) -> bytes:
     """One frame, named as its data is."""
     name = kind.encode()
-    return b"event: " + name + b"\ndata: " + msgspec.json.encode({"type": kind} | fields) + b"\n\n"
+    return b"event: " + name + b"\ndata: " + escape_separators(msgspec.json.encode({"type": kind} | fields)) + b"\n\n"
 
 
 def block_index(event: StreamEvent) -> int | None:

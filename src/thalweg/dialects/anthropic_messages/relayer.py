@@ -40,6 +40,7 @@ from thalweg.dialects.anthropic_messages.wire import (
     text_in,
 )
 from thalweg.dialects.base import Watch
+from thalweg.dialects.kit.separators import escape_separators, has_separators
 from thalweg.framing.sse import Frame
 
 _SKELETONS: dict[str, dict[str, Any]] = {
@@ -59,6 +60,7 @@ class AnthropicRelayer:
         "_common",
         "_edited",
         "_ended",
+        "_escapes",
         "_last",
         "_model",
         "_next",
@@ -82,6 +84,7 @@ class AnthropicRelayer:
         self._provider = provider
         self._response_id, self._model = response_id, model
         self._repairs = frozenset[str]() if raw else repairs & ANTHROPIC_REPAIRS
+        self._escapes = "separators" in self._repairs
         self._started = False
         """Whether the client has been told that the answer begins."""
         self._blocks: dict[int, int] = {}
@@ -146,6 +149,8 @@ class AnthropicRelayer:
             text = common.parsed(data, self._is_plain)
             if text is None:
                 return None
+        if not data.isascii() and self._escapes and has_separators(data):
+            return None
         if text:
             self.watch.saw_text(text)
         return data
@@ -171,8 +176,11 @@ class AnthropicRelayer:
             return [*before, write(event.type, self._edited)]
         named = frame.event.decode("latin-1") == event.type
         if (not named and self._note("event")) or (not frame.closed and self._note("unclosed")):
-            return [*before, b"event: " + event.type.encode() + b"\ndata: " + payload + b"\n\n"]
-        return [*before, frame.raw]
+            return [*before, self._escaped(b"event: " + event.type.encode() + b"\ndata: " + payload + b"\n\n")]
+        return [*before, self._escaped(frame.raw)]
+
+    def _escaped(self, raw: bytes) -> bytes:
+        return escape_separators(raw) if has_separators(raw) and self._note("separators") else raw
 
     def _begin_frame(self) -> None:
         self._edited = None

@@ -171,6 +171,8 @@ REPAIRS = {
     "index": "A block's index that does not follow on raises in anthropic-python.",
     "usage": "`message_delta` without `usage.output_tokens` raises in anthropic-python and -node.",
     "unclosed": "By the standard a last frame that no blank line closes is no event.",
+    "separators": "Who goes through lines of text cuts at U+2028, U+2029 and U+0085, as httpx' `iter_lines` and with "
+                  "it LiteLLM, and reads neither half. Sent escaped.",
     "message-stop": "Without `message_stop` anthropic-node raises and the AI SDK loses the usage. Added to an answer "
                     "that has its `stop_reason`.",
 }  # fmt: skip

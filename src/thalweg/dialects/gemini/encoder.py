@@ -29,9 +29,9 @@ from thalweg.dialects.gemini.arguments import Arguments, arguments_of
 from thalweg.dialects.gemini.citations import grounding_of
 from thalweg.dialects.gemini.errors import encode_stream_error
 from thalweg.dialects.gemini.logprobs import logprobs_to_wire
-from thalweg.dialects.gemini.separators import escape_separators
 from thalweg.dialects.gemini.signatures import write_signature
 from thalweg.dialects.gemini.tables import JSON, NAME, SSE, usage_to_wire, wire_finish
+from thalweg.dialects.kit.separators import escape_separators
 
 KEEPALIVE = b"\r\n"
 """A blank line between events, and white space between the elements of an array."""

@@ -10,8 +10,8 @@ import msgspec
 
 from thalweg.canon.errors import GatewayError, RequestError, UpstreamError, UpstreamFailed, UpstreamRefused
 from thalweg.dialects.base import WireAnswer
-from thalweg.dialects.gemini.separators import escape_separators
 from thalweg.dialects.kit import refusals
+from thalweg.dialects.kit.separators import escape_separators
 
 _JSON = (b"content-type", b"application/json; charset=UTF-8")
 _NO_RETRY = (b"x-should-retry", b"false")

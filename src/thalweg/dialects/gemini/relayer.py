@@ -16,7 +16,6 @@ from thalweg.dialects.base import Watch
 from thalweg.dialects.gemini.encoder import KEEPALIVE, Framer
 from thalweg.dialects.gemini.errors import encode_stream_error, error_in_stream
 from thalweg.dialects.gemini.repairs import has_numbers, is_sound, words_for_numbers
-from thalweg.dialects.gemini.separators import escape_separators, has_separators
 from thalweg.dialects.gemini.stream import broke, cut_short
 from thalweg.dialects.gemini.tables import finish_word, is_usage, usage_to_canon
 from thalweg.dialects.gemini.target import Framing
@@ -37,6 +36,7 @@ from thalweg.dialects.gemini.wire import (
     read_counts,
     read_text_chunk,
 )
+from thalweg.dialects.kit.separators import escape_separators, has_separators
 from thalweg.framing.sse import Frame
 from thalweg.profiles.base import Profile
 

@@ -25,10 +25,10 @@ from thalweg.dialects.gemini.encoder import (
     thought_part,
 )
 from thalweg.dialects.gemini.logprobs import logprobs_to_wire
-from thalweg.dialects.gemini.separators import escape_separators
 from thalweg.dialects.gemini.stream import GeminiStreamDecoder, broke
 from thalweg.dialects.gemini.tables import usage_to_wire, wire_finish
 from thalweg.dialects.gemini.wire import BadFrame, elements
+from thalweg.dialects.kit.separators import escape_separators
 
 
 def decode_answer(body: bytes, *, provider: str = "") -> Response:

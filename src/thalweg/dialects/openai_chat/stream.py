@@ -30,6 +30,7 @@ from thalweg.canon.parts import PartKind, Signature
 from thalweg.canon.request import Request
 from thalweg.canon.usage import Usage
 from thalweg.dialects.kit.refusals import error_in_stream
+from thalweg.dialects.kit.separators import escape_separators
 from thalweg.dialects.openai_chat.calls import CallBook, CallSlot, custom_of, made_up_id
 from thalweg.dialects.openai_chat.errors import encode_stream_error
 from thalweg.dialects.openai_chat.signatures import call_extra, call_signature, text_detail, thought_detail
@@ -520,7 +521,7 @@ class ChatStreamEncoder:
             before, _, after = self._frame(0, {"content": _MARK}).rpartition(_MARK_BYTES)
             self._text_frame = before, after
         before, after = self._text_frame
-        return b"%b%b%b" % (before, _encode(event.text), after)
+        return b"%b%b%b" % (before, escape_separators(_encode(event.text)), after)
 
     def keepalive(self) -> bytes:
         """A chunk that says nothing."""
@@ -543,7 +544,7 @@ class ChatStreamEncoder:
         wire = self._head | {"choices": choices}
         if self._include_usage:
             wire["usage"] = usage
-        return b"data: " + msgspec.json.encode(wire) + b"\n\n"
+        return b"data: " + escape_separators(_encode(wire)) + b"\n\n"
 
     def _on_started(self, event: ResponseStarted) -> list[bytes]:
         self._head |= {name: value for name, value in event.extras.items() if name in _HEAD_EXTRAS}

@@ -10,6 +10,7 @@ import msgspec
 from thalweg.canon.errors import GatewayError, UpstreamFailed
 from thalweg.dialects.kit.openai_errors import error_object
 from thalweg.dialects.kit.refusals import error_in_stream
+from thalweg.dialects.kit.separators import escape_separators
 from thalweg.dialects.openai_responses.wire import WatchedEvent, WireEvent
 
 _encode = msgspec.json.Encoder().encode
@@ -17,7 +18,7 @@ _encode = msgspec.json.Encoder().encode
 
 def write_event(kind: str, wire: Any) -> bytes:
     """One frame: the event's line repeats its type, as OpenAI's does and openai-node wants it for errors."""
-    return head_of_event(kind) + _encode(wire) + b"\n\n"
+    return head_of_event(kind) + escape_separators(_encode(wire)) + b"\n\n"
 
 
 @lru_cache(maxsize=64)

@@ -1,4 +1,6 @@
-"""Characters that Python takes for line ends and JSON does not: google-genai's synchronous client cuts there."""
+"""Characters that Python takes for line ends and JSON does not: readers cut there that go through lines of text, as
+google-genai's synchronous client does and everyone who uses httpx' `iter_lines`. So streams have them escaped.
+"""
 
 from __future__ import annotations
 
