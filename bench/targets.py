@@ -153,5 +153,5 @@ def pairs(command: str, name: str = SUBJECT) -> list[Target]:
         )
         for front, (path, body, end_mark) in _FRONTS.items()
         for back, prefix in _BACKS.items()
-        if front != back
+        if (front, back) != ("chat", "chat")
     ]
