@@ -493,13 +493,13 @@ def test_chunks_that_differ_in_their_text_alone_are_parsed_no_more(profile: Prof
     relayer = ChatRelayer(profile=profile, include_usage=False, raw=False)
     relayer.feed(SseDecoder().feed(said(1, "first") + said(2, "second") + said(3, "third")))
     relayer._read_text = no_parser
-    for number, text in enumerate(("a", "bc", "", "你好"), 4):
+    for number, text in enumerate(("a", "bc", "", "你好", 'a "quote"\n'), 4):
         assert relayer.pass_on(said(number, text)) is not None
-    assert (relayer.watch.narrow_chars, relayer.watch.wide_chars) == (len("firstsecondthirdabc"), 2)
+    assert (relayer.watch.narrow_chars, relayer.watch.wide_chars) == (len('firstsecondthirdabca "quote"\n'), 2)
     relayer.settle()
-    assert (relayer.watch.raw_usage or {}).get("completion_tokens") == (7 if profile.chunk_usage else None)
+    assert (relayer.watch.raw_usage or {}).get("completion_tokens") == (8 if profile.chunk_usage else None)
     with pytest.raises(AssertionError, match="parsed"):
-        relayer.pass_on(said(8, 'a "quote"'))
+        relayer.pass_on(frame({"pad": 1} | write(9, {"content": "", field: "b"})))
 
 
 RESTS = {

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from thalweg.dialects.anthropic_messages.envelope import Envelope, find_envelope
 from thalweg.dialects.anthropic_messages.wire import CommonEvent, InputDelta, TextDelta, read_common
+from thalweg.dialects.kit.envelope import Envelope, Lessons, find_envelope
 
 _HEAD = b"event: content_block_delta\ndata: "
 _HEAD_BYTES = len(_HEAD)
@@ -16,24 +16,18 @@ _HEAD_BYTES = len(_HEAD)
 class CommonFrames:
     """Reads the common frames of one stream, block after block."""
 
-    __slots__ = ("_envelope", "_parsed")
+    __slots__ = ("_lessons", "envelope")
 
     def __init__(self) -> None:
-        self._envelope: Envelope | None = None
-        """Of the block that goes on."""
-        self._parsed = 0
-        """How many of its frames the parser has read."""
+        self.envelope: Envelope | None = None
+        """Of the block that goes on, once it is known."""
+        self._lessons = Lessons()
 
     def forget(self) -> None:
         """Another block begins, or this one ends."""
-        self._envelope, self._parsed = None, 0
+        self.envelope, self._lessons = None, Lessons()
 
-    def known(self, data: bytes) -> str | None:
-        """The text in a frame of the known envelope; `None` where the parser has to look."""
-        envelope = self._envelope
-        return None if envelope is None else envelope.text_in(data)
-
-    def parsed(self, data: bytes, fits: Callable[[CommonEvent], bool]) -> str | None:
+    def text_in(self, data: bytes, fits: Callable[[CommonEvent], bool]) -> str | None:
         """The text in a frame by the parser, which finds out what a common frame is; `None` for any other, and for one
         that does not fit.
         """
@@ -41,11 +35,8 @@ class CommonFrames:
         if event is None or not fits(event):
             return None
         text = text_of(event)
-        self._parsed += 1
-        if not self._parsed & (self._parsed - 1):
-            # Looked for in the first frame of a block, the second, the fourth and so on: where no two have the same
-            # it costs next to nothing, and where it changes it is soon known.
-            self._envelope = find_envelope(data, text, text_in) or self._envelope
+        if self._lessons.due():
+            self.envelope = find_envelope(data, text, text_in) or self.envelope
         return text
 
 

@@ -144,9 +144,9 @@ class AnthropicRelayer:
     def pass_on(self, data: bytes) -> bytes | None:
         """The short way of the common frame: a delta that adds to a block, in bytes that need no repair."""
         common = self._common
-        text = common.known(data)
+        text = common.envelope.text_in(data) if common.envelope is not None else None
         if text is None:
-            text = common.parsed(data, self._is_plain)
+            text = common.text_in(data, self._is_plain)
             if text is None:
                 return None
         if not data.isascii() and self._escapes and has_separators(data):

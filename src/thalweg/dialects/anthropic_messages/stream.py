@@ -106,6 +106,8 @@ class AnthropicStreamDecoder:
         self._carried: Signature | None = None
         """Of the part that comes next."""
         self._common = CommonFrames()
+        self._growing: _Block | None = None
+        """The one block that may grow, where there is but one."""
         self._over = False
 
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
@@ -117,15 +119,13 @@ class AnthropicStreamDecoder:
 
     def grown(self, data: bytes) -> PartDelta | None:
         """The short way of the common frame, by which the one open block grows."""
-        queue = self._queue
-        if len(queue) != 1:
+        block = self._growing
+        if block is None:
             return None
-        block = queue[0]
-        if block.index < 0 or block.done or block.kind == "opaque":
-            return None
-        text = self._common.known(data)
+        common = self._common
+        text = common.envelope.text_in(data) if common.envelope is not None else None
         if text is None:
-            text = self._common.parsed(data, self._goes_on)
+            text = common.text_in(data, self._goes_on)
         if not text:
             return None
         block.arguments = True  # where it is a call
@@ -135,6 +135,13 @@ class AnthropicStreamDecoder:
         """Whether a delta is the open block's and of its kind."""
         block = self._queue[0]
         return self._blocks.get(event.index) is block and type(event.delta) is _DELTA_OF_KIND[block.kind]
+
+    def _lone_block(self) -> _Block | None:
+        """The open block, if none waits for it to end."""
+        if self._over or len(self._queue) != 1:
+            return None
+        block = self._queue[0]
+        return None if block.index < 0 or block.done or block.kind not in _DELTA_OF_KIND else block
 
     def end(self) -> list[Event]:
         """The body is over. It is complete if `message_stop` came, or if it had said why it stopped."""
@@ -148,6 +155,7 @@ class AnthropicStreamDecoder:
 
     def _taken(self) -> list[Event]:
         events, self._events = self._events, []
+        self._growing = self._lone_block()
         return events
 
     def _frame(self, frame: Frame) -> None:

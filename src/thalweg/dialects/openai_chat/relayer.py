@@ -17,8 +17,8 @@ import msgspec
 
 from thalweg.canon.errors import GatewayError, UpstreamBroke
 from thalweg.dialects.base import Watch
+from thalweg.dialects.kit.envelope import Envelope, Lessons, MeteredEnvelope, find_envelope, find_metered
 from thalweg.dialects.kit.refusals import error_in_stream
-from thalweg.dialects.openai_chat.envelope import Envelope, find_envelope
 from thalweg.dialects.openai_chat.errors import encode_stream_error
 from thalweg.dialects.openai_chat.repairs import MENDS, Draft, Memory, Mend, fill_empty_delta, is_sound
 from thalweg.dialects.openai_chat.stream import (
@@ -34,6 +34,7 @@ from thalweg.dialects.openai_chat.stream import (
 from thalweg.dialects.openai_chat.tables import CONTENT_TYPE, DONE_FRAME, is_usage, usage_to_canon
 from thalweg.dialects.openai_chat.wire import (
     Chunk,
+    Counts,
     Delta,
     MeteredTextChunk,
     TextChunk,
@@ -67,6 +68,8 @@ _READERS: dict[tuple[bool, bool], Callable[[bytes], _TextChunk]] = {
 """By whether every chunk may report usage, and whether a role may come but once."""
 _NULL_BYTES = len(b"null")
 _DATA_BYTES = len(b"data: ")
+_AROUND_BYTES = len(LAST) - 1 + len(b"}\n\n")
+"""Of a frame whose chunk ends with its usage: the name before it, and the ends behind."""
 
 
 class ChatRelayer:
@@ -77,12 +80,13 @@ class ChatRelayer:
         "_envelope",
         "_include_usage",
         "_instead",
+        "_lessons",
+        "_measured",
         "_memory",
         "_mends",
         "_metered",
         "_model",
         "_over",
-        "_parsed",
         "_provider",
         "_raw",
         "_read_text",
@@ -128,8 +132,9 @@ class ChatRelayer:
         self._read_text = _READERS[self._metered, "role" in self._repairs]
         self._short = False
         self._envelope: Envelope | None = None
-        self._parsed = 0
-        """How many common chunks the parser has read."""
+        self._measured: MeteredEnvelope | None = None
+        """Of chunks with usage."""
+        self._lessons = Lessons()
         self._memory = Memory()
         self._reports = UsageReports()
         self._riding: bytes | None = None
@@ -198,12 +203,10 @@ class ChatRelayer:
         """The short way of the common frame: text that goes on, in a chunk that needs no repair."""
         if not self._short:
             return None
+        if (measured := self._measured) is not None and (found := measured.both_in(data)) is not None:
+            return self._measure_on(data, *found) or self._parse_on(data)
         envelope = self._envelope
-        if envelope is None:
-            return self._parse_on(data)
-        if self._metered:
-            return self._measure_on(envelope, data) or self._parse_on(data)
-        text = envelope.text_in(data)
+        text = envelope.text_in(data) if envelope is not None else None
         if text is None:
             return self._parse_on(data)
         if text:
@@ -234,37 +237,41 @@ class ChatRelayer:
         thought = delta.reasoning_content or delta.reasoning
         if thought:
             self.watch.saw_text(thought)
-        end = None if counts is None else _DATA_BYTES + at
-        self._parsed += 1
-        if self._parsed > 1 and not self._parsed & (self._parsed - 1):
-            self._learn(data, chunk, end)
+        if self._lessons.due():
+            self._learn(data, chunk, counts)
         if counts is None:
             return data
         self._count(counts.completion_tokens, data)
-        return data[:end] + self._instead if self._withholds else data
+        return data[: _DATA_BYTES + at] + self._instead if self._withholds else data
 
-    def _learn(self, data: bytes, chunk: _TextChunk, end: int | None) -> None:
-        """Keep the envelope of a common chunk. Done for the second that was parsed, the fourth, the eighth and so on:
-        where no two chunks have the same it costs next to nothing, and where it changes it is soon known.
-        """
-        if text := _only_text(chunk):
-            read = self._read_text
-            found = find_envelope(data, text, lambda probed: _only_text(read(probed[_DATA_BYTES:-2])), end=end)
-            self._envelope = found or self._envelope
+    def _learn(self, data: bytes, chunk: _TextChunk, counts: Counts | None) -> None:
+        """Keep the envelope of a common chunk."""
+        text, usage = _only_text(chunk), chunk.usage
+        if not text:
+            return
+        if counts is None or usage is None:
+            self._envelope = find_envelope(data, text, self._text_of) or self._envelope
+        else:
+            self._measured = find_metered(data, text, bytes(usage), self._both_of) or self._measured
 
-    def _measure_on(self, envelope: Envelope, data: bytes) -> bytes | None:
-        """The short way of a frame in a known envelope, with its usage behind that."""
-        head, found, rest = data.rpartition(LAST)
-        text = envelope.text_in(head if found else data)
-        made = _made(rest) if found else None
-        if text is None or (found and made is None):
+    def _text_of(self, data: bytes) -> str | None:
+        return _only_text(self._read_text(data[_DATA_BYTES:-2]))
+
+    def _both_of(self, data: bytes) -> tuple[str, bytes] | None:
+        chunk = self._read_text(data[_DATA_BYTES:-2])
+        text, usage = _only_text(chunk), chunk.usage
+        return (text, bytes(usage)) if text and usage is not None else None
+
+    def _measure_on(self, data: bytes, text: str, usage: bytes) -> bytes | None:
+        """The short way of a frame in a known envelope with this text and perhaps this usage."""
+        try:
+            made = read_counts(usage).completion_tokens
+        except (msgspec.MsgspecError, RecursionError):
             return None
         if text:
             self.watch.saw_text(text)
-        if made is None:
-            return data
         self._count(made, data)
-        return head + self._instead if self._withholds else data
+        return data[: -len(usage) - _AROUND_BYTES] + self._instead if self._withholds else data
 
     def _count(self, made: int, data: bytes) -> None:
         """Take a frame's usage for the one that counts, having read no more of it than how much was made."""
@@ -435,17 +442,6 @@ def _only_text(chunk: _TextChunk) -> str | None:
     delta = chunk.choices[0].delta
     thought = delta.reasoning_content or delta.reasoning
     return None if delta.content and thought else delta.content or thought
-
-
-def _made(rest: bytes) -> int | None:
-    """The tokens made, where a frame goes on after `LAST` with a usage report, the chunk's end and its own, no more."""
-    line, _, end = rest.partition(b"\n")
-    if end != b"\n" or line[-1:] != b"}" or 0x0D in line or not line.isascii():
-        return None
-    try:
-        return read_counts(b"{" + line[:-1]).completion_tokens
-    except (msgspec.MsgspecError, RecursionError):
-        return None
 
 
 def _draft(payload: bytes, chunk: Chunk) -> Draft:

@@ -29,6 +29,14 @@ from thalweg.canon.finish import FinishReason
 from thalweg.canon.parts import PartKind, Signature
 from thalweg.canon.request import Request
 from thalweg.canon.usage import Usage
+from thalweg.dialects.kit.envelope import (
+    UNREADABLE,
+    Envelope,
+    Lessons,
+    MeteredEnvelope,
+    find_envelope,
+    find_metered,
+)
 from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.kit.separators import escape_separators
 from thalweg.dialects.openai_chat.calls import CallBook, CallSlot, custom_of, made_up_id
@@ -52,10 +60,13 @@ from thalweg.dialects.openai_chat.wire import (
     ChunkChoice,
     Delta,
     FunctionPiece,
+    LoneChunk,
+    LonePiece,
     ToolPiece,
     arguments_of,
     read_any,
     read_chunk,
+    read_counts,
     read_lone_chunk,
     reasoning_of,
     text_of,
@@ -202,6 +213,25 @@ class _ChoiceState:
 
 
 _GROWING = ("text", "reasoning")
+_NULL_BYTES = len(b"null")
+
+
+def lone_text(chunk: LoneChunk, part: _Part) -> str:
+    """What a common chunk adds to the part that is open; empty where it adds nothing, or to anything else."""
+    delta = chunk.choices[0].delta
+    thought = delta.reasoning_content or delta.reasoning
+    if part.slot is not None:
+        return "" if delta.content or thought else _lone_arguments(delta.tool_calls, part.slot)
+    text, other = (delta.content, thought) if part.kind == "text" else (thought, delta.content)
+    return "" if other or delta.tool_calls else text or ""
+
+
+def _lone_arguments(pieces: list[LonePiece] | None, slot: CallSlot) -> str:
+    if pieces is None or len(pieces) != 1:
+        return ""
+    piece = pieces[0]
+    known = piece.index == slot.wire_index and (not piece.id or piece.id == slot.call_id)
+    return piece.function.arguments if known else ""
 
 
 class ChatStreamDecoder:
@@ -216,36 +246,113 @@ class ChatStreamDecoder:
         self._response_id: str | None = None
         self._model = ""
         self._reports = UsageReports()
+        self._unread: bytes | None = None
+        """The last usage that counts, where nobody has read it yet."""
+        self._growing: _Part | None = None
+        """The one part that may grow, where there is but one."""
+        self._envelope: Envelope | None = None
+        """Of the common chunks by which that part grows."""
+        self._measured: MeteredEnvelope | None = None
+        """The same of those that have usage."""
+        self._lessons = Lessons()
         self._over = False
 
     def grown(self, data: bytes) -> PartDelta | None:
         """The event of bytes that are one common chunk, by which the one open part grows."""
-        part = self._lone_part()
-        payload = plain_payload(data) if part is not None else None
-        if part is None or payload is None:
+        part = self._growing
+        if part is None:
             return None
+        if (measured := self._measured) is not None and (found := measured.both_in(data)) is not None:
+            text, usage = found
+            if not text or not self._put_off(usage):
+                return None
+        else:
+            known = self._envelope.text_in(data) if self._envelope is not None and self._unread is None else None
+            text = self._parsed(part, data) if known is None else known
+            if not text:
+                return None
+        if part.slot is not None:
+            part.pieces.append((text, None))
+        return PartDelta(index=part.index, text=text)
+
+    def _parsed(self, part: _Part, data: bytes) -> str:
+        """The text in a common chunk by the parser, which finds out what one is; empty for any other."""
+        payload = plain_payload(data)
+        if payload is None:
+            return ""
         try:
             # The parser looks only into fields that it knows.
             if not payload.isascii():
                 payload.decode()
-            delta = read_lone_chunk(payload).choices[0].delta
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-        thought = delta.reasoning_content or delta.reasoning
-        text, other = (delta.content, thought) if part.kind == "text" else (thought, delta.content)
-        return PartDelta(index=part.index, text=text) if text and not other else None
+            chunk = read_lone_chunk(payload)
+        except UNREADABLE:
+            return ""
+        text, usage = lone_text(chunk, part), None if len(chunk.usage) == _NULL_BYTES else bytes(chunk.usage)
+        if not text or not self._put_off(usage):
+            return ""
+        if self._lessons.due():
+            self._learn(part, data, text, usage)
+        return text
+
+    def _learn(self, part: _Part, data: bytes, text: str, usage: bytes | None) -> None:
+        """Keep the envelope of a common chunk."""
+        if usage is None:
+            found = find_envelope(data, text, lambda probed: lone_text(read_lone_chunk(probed[6:-2]), part))
+            self._envelope = found or self._envelope
+            return
+
+        def read_both(probed: bytes) -> tuple[str, bytes]:
+            chunk = read_lone_chunk(probed[6:-2])
+            return lone_text(chunk, part), bytes(chunk.usage)
+
+        self._measured = find_metered(data, text, usage, read_both) or self._measured
+
+    def _put_off(self, usage: bytes | None) -> bool:
+        """Keep a chunk's usage to be read later, if it counts. `False` where it has none, or one that does not count,
+        and one before it is still to be read: that covers the text so far, and not this chunk's.
+        """
+        if usage is None:
+            return self._unread is None
+        try:
+            made = read_counts(usage).completion_tokens
+        except UNREADABLE:
+            return False
+        if made < self._reports.made:
+            return self._unread is None
+        self._reports.made, self._unread = made, usage
+        return True
+
+    def settle(self) -> list[Event]:
+        """The usage that was put off."""
+        self._catch_up()
+        return self._taken()
+
+    def _catch_up(self) -> None:
+        raw, self._unread = self._unread, None
+        if raw is None:
+            return
+        try:
+            usage = read_any(raw)
+        except UNREADABLE:
+            return  # it is JSON, but lies deeper than can be read
+        self._events.append(UsageReported(usage=usage_to_canon(usage), raw=usage))
 
     def _lone_part(self) -> _Part | None:
-        """The open part of the first choice, if it is text or reasoning and there is nothing else that could grow."""
+        """The open part of the first choice, if there is nothing else that could grow."""
         if len(self._choices) != 1 or self._over or (state := self._choices.get(0)) is None:
             return None
         if len(state.queue) != 1 or state.finish is not None:
             return None
         part = state.queue[0]
-        return part if part.index >= 0 and part.kind in _GROWING else None
+        if part.kind == "tool_call":
+            grows = part.call_kind == "function" and part.slot is state.book.slots[-1]
+        else:
+            grows = part.kind in _GROWING
+        return part if part.index >= 0 and grows else None
 
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames."""
+        self._catch_up()
         for frame in frames:
             if not self._over:
                 self._frame(frame)
@@ -255,6 +362,7 @@ class ChatStreamDecoder:
         """The body is over. It is complete if `[DONE]` came, or if every choice had finished."""
         if self._over:
             return []
+        self._catch_up()
         if self._choices and all(state.finish for state in self._choices.values()):
             self._complete()
         else:
@@ -263,6 +371,11 @@ class ChatStreamDecoder:
 
     def _taken(self) -> list[Event]:
         events, self._events = self._events, []
+        growing = self._lone_part()
+        if growing is not self._growing:
+            self._growing = growing
+            self._envelope = self._measured = None
+            self._lessons = Lessons()
         return events
 
     def _frame(self, frame: Frame) -> None:
@@ -484,6 +597,7 @@ class ChatStreamEncoder:
     """Writes one client's Chat stream, one frame for each delta. Lives as long as the answer."""
 
     content_type = CONTENT_TYPE
+    error: GatewayError | None = None
 
     def __init__(self, request: Request, *, response_id: str, model: str, created: int) -> None:
         self._include_usage = request.include_usage

@@ -136,9 +136,33 @@ class MeteredTextChunk(AnyTextChunk[D], Generic[D], gc=False):
     usage: msgspec.Raw = msgspec.Raw(b"null")
 
 
-class LoneDelta(TextDeltaWithRole, gc=False):
-    """A delta that adds text and nothing else that a reader of other dialects would want."""
+class LoneFunction(msgspec.Struct, gc=False):
+    """Arguments that go on."""
 
+    arguments: str
+
+
+class LonePiece(msgspec.Struct, gc=False):
+    """A piece of a call that goes on. Many repeat its id."""
+
+    index: int
+    function: LoneFunction
+    id: str | None = None
+    custom: None = None
+    extra_content: None = None
+
+
+class LoneDelta(msgspec.Struct, gc=False):
+    """A delta that adds text, or to a call, and nothing else that a reader of other dialects would want."""
+
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[LonePiece] | None = None
+    reasoning_details: None = None
+    refusal: None = None
+    function_call: None = None
+    audio: None = None
     annotations: None = None
 
 
@@ -152,10 +176,12 @@ class LoneChoice(msgspec.Struct, gc=False):
 
 
 class LoneChunk(msgspec.Struct, gc=False):
-    """The common chunk for those who translate it: whatever else it has is in other chunks of the stream, too."""
+    """The common chunk for those who translate it: whatever else it has is in other chunks of the stream, too. Usage is
+    not read, only seen; `null` is as long as none.
+    """
 
     choices: tuple[LoneChoice]
-    usage: None = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
     error: None = None
 
 
