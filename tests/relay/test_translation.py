@@ -322,6 +322,31 @@ def test_a_stop_sequence_of_ours_ends_the_answer_and_the_call(client: str, upstr
     assert answer.complete
     report = talk.exchange.report()
     assert (report.outcome, report.finish_reason) == ("complete", "stop_sequence")
+    assert report.usage_source == "estimated"
+    assert answer.usage is not None
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (
+        report.usage.input_tokens,
+        report.usage.output_tokens,
+    )
+
+
+@each_pair
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+def test_usage_that_nobody_told_is_guessed(client: str, upstream: str, stream: bool) -> None:
+    silent = [
+        each for each in said(Text(text="one two three"), finish=FinishReason.STOP) if type(each) is not UsageReported
+    ]
+    talk = Talk(client, upstream, stream=stream).head()
+    for piece in wire(upstream, silent):
+        talk.body(piece)
+    if talk.exchange.phase is not Phase.ENDED:
+        talk.ended()
+    answer, report = talk.read(), talk.exchange.report()
+    assert answer.usage is not None
+    if report.usage_source == "estimated":
+        assert (answer.usage.input_tokens, answer.usage.output_tokens) == (5, 4)
+    else:
+        assert upstream in ("openai-responses", "anthropic"), "their streams cannot be silent"
 
 
 @each_pair

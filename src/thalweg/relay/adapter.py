@@ -96,7 +96,9 @@ class Adapter:
             self.cut = True
             out.append(PartEnded(index=event.index, choice=event.choice))
             reason, found = FinishReason.STOP_SEQUENCE, matcher.found
-            out.append(ChoiceFinished(reason=reason, choice=event.choice, raw_reason="stop_sequence", stop_sequence=found))
+            out.append(
+                ChoiceFinished(reason=reason, choice=event.choice, raw_reason="stop_sequence", stop_sequence=found)
+            )
             out.append(ResponseEnded())
         return out
 

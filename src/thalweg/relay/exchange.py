@@ -326,7 +326,9 @@ class Exchange:
             # Also before the upstream's head: clients give up on a connection that stays silent for minutes. A refusal
             # whose head is there keeps its status, however long its body takes.
             streams = self.plan.asked.stream
-            may_open = self.upstream_status in (None, 200) if streams else self._fold is not None and self.watch.content_seen
+            may_open = (
+                self.upstream_status in (None, 200) if streams else self._fold is not None and self.watch.content_seen
+            )
             if may_open and now - self.started_at >= self.plan.timing.commit_after_s:
                 if streams:
                     self._commit(now)
@@ -687,7 +689,9 @@ class Exchange:
 
 
 def _reader(plan: Plan) -> Reader:
-    return Reader(plan.upstream.stream_decoder(), plan.sent, plan.listener)
+    # One dialect on both sides says what its provider says, and no more.
+    chars = None if plan.sent is None else plan.asked.prompt_chars
+    return Reader(plan.upstream.stream_decoder(), plan.sent, plan.listener, chars)
 
 
 def _relayer(plan: Plan) -> Relayer:

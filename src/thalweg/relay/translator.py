@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from msgspec.structs import replace
+
 from thalweg.canon.errors import GatewayError
 from thalweg.canon.events import (
     ChoiceFinished,
@@ -16,6 +18,7 @@ from thalweg.canon.events import (
     ResponseStarted,
     UsageReported,
 )
+from thalweg.canon.usage import Usage, estimate_tokens
 from thalweg.dialects.base import StreamDecoder, StreamEncoder, UpstreamBody, Watch
 from thalweg.framing.sse import Frame
 from thalweg.relay.adapter import Adapter
@@ -35,13 +38,19 @@ class Reader:
     """Reads an upstream's frames into the events that the client reads, and watches. One per answer."""
 
     def __init__(
-        self, decoder: StreamDecoder, sent: UpstreamBody | None = None, listener: Listener | None = None
+        self,
+        decoder: StreamDecoder,
+        sent: UpstreamBody | None = None,
+        listener: Listener | None = None,
+        prompt_chars: Callable[[], tuple[int, int]] | None = None,
     ) -> None:
+        """`prompt_chars` are those of the client's request, for a guess at usage that the upstream never told."""
         self.watch = Watch()
         self.watch.finishes = decoder.finishes
         self._decoder = decoder
         self._adapter = Adapter(sent) if sent is not None else None
         self._listener = listener
+        self._prompt_chars = prompt_chars
         self._grown = getattr(decoder, "grown", _never)
 
     def grown(self, data: bytes) -> PartDelta | None:
@@ -78,7 +87,26 @@ class Reader:
                 step(self.watch, event)
         if self._listener is not None:
             self._listener.hear(events)
+        if events and type(events[-1]) is ResponseEnded and (self.watch.cut or self.watch.usage is None):
+            return self._with_guess(events)
         return events
+
+    def _with_guess(self, events: list[Event]) -> list[Event]:
+        """The end of an answer whose usage nobody has told, or not of all of it, with a guess at it. The watch, which
+        knows what was told, is not shown it.
+        """
+        watch, chars = self.watch, self._prompt_chars
+        if chars is None or not watch.deltas:
+            return events
+        told = watch.usage
+        if told is None:
+            made = estimate_tokens(watch.narrow_chars, watch.wide_chars)
+            told = Usage(input_tokens=estimate_tokens(*chars()), output_tokens=max(made, 1))
+        else:
+            told = replace(told, output_tokens=(told.output_tokens or 0) + estimate_tokens(*watch.uncovered))
+        ends = (at for at, event in enumerate(events) if type(event) is ChoiceFinished)
+        at = next(ends, len(events) - 1)
+        return [*events[:at], UsageReported(usage=told), *events[at:]]
 
 
 class Translator:
