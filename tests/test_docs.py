@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cli.terminal import thalweg
+from tests.translation_tables import TABLES as TRANSLATED
 from thalweg.cli.main import COMMANDS
 from thalweg.config import VARIABLES, Settings
 from thalweg.dialects.anthropic_messages.tables import REPAIRS as OF_ANTHROPIC
@@ -208,6 +209,25 @@ def test_the_tables_of_settings_are_the_codes() -> None:
     assert with_tables(page, SET) == page
 
 
+TRANSLATION = PAGE.with_name("translation.md")
+
+
+def test_the_tables_of_translation_are_what_becomes_of_requests() -> None:
+    page = TRANSLATION.read_text(encoding="utf-8")
+    assert _GENERATED.findall(page) == list(TRANSLATED)
+    assert with_tables(page, TRANSLATED) == page
+
+
+QUOTED = PAGE.with_name("dialects.md")
+
+
+def test_the_code_on_the_page_of_dialects_is_the_code() -> None:
+    quotes = re.findall(r"```python\n# (src/\S+)\n(.*?)```", QUOTED.read_text(encoding="utf-8"), re.DOTALL)
+    assert quotes
+    for path, code in quotes:
+        assert code in (QUOTED.parents[1] / path).read_text(encoding="utf-8")
+
+
 INDEX = PAGE.with_name("README.md")
 
 
@@ -219,6 +239,7 @@ def test_every_page_is_in_the_index_or_in_that_of_its_folder() -> None:
 
 
 if __name__ == "__main__":
+    TRANSLATION.write_text(with_tables(TRANSLATION.read_text(encoding="utf-8"), TRANSLATED), encoding="utf-8")
     SETTINGS.write_text(with_tables(SETTINGS.read_text(encoding="utf-8"), SET), encoding="utf-8")
     OBSERVABILITY.write_text(with_tables(OBSERVABILITY.read_text(encoding="utf-8"), SEEN), encoding="utf-8")
     COMMAND_LINE.write_text(render_command_line(Path("/nonexistent")), encoding="utf-8")
