@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from thalweg.canon.errors import UpstreamBroke
 from thalweg.canon.events import (
     ChoiceFinished,
     Event,
@@ -52,6 +53,20 @@ def test_what_needs_nothing_is_left_alone() -> None:
     said = answer(
         Reasoning(text="hm", signature=Signature(vendor="v", model="m", kind="k", data="d")), Text(text="a"), CALL
     )
+    assert adapted(said) == said
+
+
+@pytest.mark.parametrize("parts", [(), (Reasoning(text="hm"),)], ids=["nothing", "a thought"])
+def test_a_call_that_nobody_can_read_and_nothing_beside_it_is_an_error(parts: tuple[Part, ...]) -> None:
+    failed = fold(Adapter(UpstreamBody(body=b"")).adapt(unfold(answer(*parts, reason=FinishReason.MALFORMED_CALL))))
+    assert isinstance(failed.error, UpstreamBroke)
+    assert (failed.error.retryable, failed.error.status, failed.complete) == (True, 502, False)
+    assert failed.usage == Usage(input_tokens=3, output_tokens=5)
+
+
+@pytest.mark.parametrize("part", [Text(text="a"), CALL], ids=["a text", "a call"])
+def test_beside_anything_else_it_is_not(part: Part) -> None:
+    said = answer(part, reason=FinishReason.MALFORMED_CALL)
     assert adapted(said) == said
 
 

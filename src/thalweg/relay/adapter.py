@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from thalweg.canon.errors import UpstreamBroke
 from thalweg.canon.events import (
     ChoiceFinished,
     Event,
@@ -19,6 +20,7 @@ from thalweg.canon.events import (
     PartEnded,
     PartStarted,
     ResponseEnded,
+    ResponseFailed,
     ResponseStarted,
 )
 from thalweg.canon.finish import FinishReason
@@ -45,12 +47,14 @@ class Adapter:
         """Whether a delta may have to wait or to change."""
         self.cut = False
         """Whether a stop sequence has ended the answer."""
+        self._spoke = self._failed = False
+        """Whether there is anything but thoughts; whether the answer has become an error."""
 
     def adapt(self, events: Iterable[Event]) -> list[Event]:
         """The events as the client is to read them."""
         out: list[Event] = []
         for event in events:
-            if self.cut:
+            if self.cut or self._failed:
                 break
             step = _STEPS.get(type(event))
             if step is None:
@@ -64,6 +68,7 @@ class Adapter:
         return [event]
 
     def _on_part_started(self, event: PartStarted) -> list[Event]:
+        self._spoke = self._spoke or event.kind != "reasoning"
         if event.kind == "text" and self._sent.stops:
             self._stops[event.index] = StopMatcher(self._sent.stops)
             self.holds = True
@@ -112,7 +117,13 @@ class Adapter:
         return out
 
     def _on_finished(self, event: ChoiceFinished) -> list[Event]:
-        """Whoever called the answer tool alone has answered."""
+        """Whoever called the answer tool alone has answered. A call that nobody can read, and nothing beside it, is no
+        answer: another attempt may bring one.
+        """
+        if event.reason is FinishReason.MALFORMED_CALL and not self._spoke:
+            self._failed = True
+            said = f"the model made a call that cannot be read, and said nothing else ({event.raw_reason})"
+            return [ResponseFailed(error=UpstreamBroke(said))]
         if self._answers and event.reason is FinishReason.TOOL_CALLS and event.choice not in self._calls:
             return [replace(event, reason=FinishReason.STOP)]
         return [event]
