@@ -29,14 +29,7 @@ from thalweg.canon.finish import FinishReason
 from thalweg.canon.parts import PartKind, Signature
 from thalweg.canon.request import Request
 from thalweg.canon.usage import Usage
-from thalweg.dialects.kit.envelope import (
-    UNREADABLE,
-    Envelope,
-    Lessons,
-    MeteredEnvelope,
-    find_envelope,
-    find_metered,
-)
+from thalweg.dialects.kit.common import Both, CommonFrames, usage_in
 from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.kit.separators import escape_separators
 from thalweg.dialects.openai_chat.calls import CallBook, CallSlot, custom_of, made_up_id
@@ -60,7 +53,7 @@ from thalweg.dialects.openai_chat.wire import (
     ChunkChoice,
     Delta,
     FunctionPiece,
-    LoneChunk,
+    LoneDelta,
     LonePiece,
     ToolPiece,
     arguments_of,
@@ -213,13 +206,49 @@ class _ChoiceState:
 
 
 _GROWING = ("text", "reasoning")
-_NULL_BYTES = len(b"null")
 
 
-def lone_text(chunk: LoneChunk, part: _Part) -> str:
+class _CommonChunks(CommonFrames):
+    """The common chunks of one stream."""
+
+    __slots__ = ("_reports", "part")
+
+    def __init__(self, reports: UsageReports) -> None:
+        super().__init__()
+        self._reports = reports
+        self.part: _Part | None = None
+        """The one part that may grow, where there is but one."""
+
+    def follow(self, part: _Part | None) -> None:
+        """Which part may grow from now on."""
+        if part is not self.part:
+            self.part = part
+            self.forget()
+
+    def read(self, data: bytes) -> Both | None:
+        """By the parser, which looks only into fields that it knows."""
+        payload = plain_payload(data)
+        if payload is None or self.part is None:
+            return None
+        if not payload.isascii():
+            payload.decode()
+        chunk = read_lone_chunk(payload)
+        return _lone_text(chunk.choices[0].delta, self.part), usage_in(chunk.usage)
+
+    def counts(self, usage: bytes) -> bool:
+        """Whether it is of no fewer tokens than the one before it."""
+        made = read_counts(usage).completion_tokens
+        if made < self._reports.made:
+            return False
+        self._reports.made = made
+        return True
+
+
+def _lone_text(delta: LoneDelta, part: _Part) -> str:
     """What a common chunk adds to the part that is open; empty where it adds nothing, or to anything else."""
-    delta = chunk.choices[0].delta
     thought = delta.reasoning_content or delta.reasoning
+    if delta.reasoning_details and not thought:
+        return ""
     if part.slot is not None:
         return "" if delta.content or thought else _lone_arguments(delta.tool_calls, part.slot)
     text, other = (delta.content, thought) if part.kind == "text" else (thought, delta.content)
@@ -246,81 +275,18 @@ class ChatStreamDecoder:
         self._response_id: str | None = None
         self._model = ""
         self._reports = UsageReports()
-        self._unread: bytes | None = None
-        """The last usage that counts, where nobody has read it yet."""
-        self._growing: _Part | None = None
-        """The one part that may grow, where there is but one."""
-        self._envelope: Envelope | None = None
-        """Of the common chunks by which that part grows."""
-        self._measured: MeteredEnvelope | None = None
-        """The same of those that have usage."""
-        self._lessons = Lessons()
+        self._common = _CommonChunks(self._reports)
         self._over = False
 
     def grown(self, data: bytes) -> PartDelta | None:
         """The event of bytes that are one common chunk, by which the one open part grows."""
-        part = self._growing
-        if part is None:
+        part = self._common.part
+        text = self._common.text_in(data) if part is not None else ""
+        if part is None or not text:
             return None
-        if (measured := self._measured) is not None and (found := measured.both_in(data)) is not None:
-            text, usage = found
-            if not text or not self._put_off(usage):
-                return None
-        else:
-            known = self._envelope.text_in(data) if self._envelope is not None and self._unread is None else None
-            text = self._parsed(part, data) if known is None else known
-            if not text:
-                return None
         if part.slot is not None:
             part.pieces.append((text, None))
         return PartDelta(index=part.index, text=text)
-
-    def _parsed(self, part: _Part, data: bytes) -> str:
-        """The text in a common chunk by the parser, which finds out what one is; empty for any other."""
-        payload = plain_payload(data)
-        if payload is None:
-            return ""
-        try:
-            # The parser looks only into fields that it knows.
-            if not payload.isascii():
-                payload.decode()
-            chunk = read_lone_chunk(payload)
-        except UNREADABLE:
-            return ""
-        text, usage = lone_text(chunk, part), None if len(chunk.usage) == _NULL_BYTES else bytes(chunk.usage)
-        if not text or not self._put_off(usage):
-            return ""
-        if self._lessons.due():
-            self._learn(part, data, text, usage)
-        return text
-
-    def _learn(self, part: _Part, data: bytes, text: str, usage: bytes | None) -> None:
-        """Keep the envelope of a common chunk."""
-        if usage is None:
-            found = find_envelope(data, text, lambda probed: lone_text(read_lone_chunk(probed[6:-2]), part))
-            self._envelope = found or self._envelope
-            return
-
-        def read_both(probed: bytes) -> tuple[str, bytes]:
-            chunk = read_lone_chunk(probed[6:-2])
-            return lone_text(chunk, part), bytes(chunk.usage)
-
-        self._measured = find_metered(data, text, usage, read_both) or self._measured
-
-    def _put_off(self, usage: bytes | None) -> bool:
-        """Keep a chunk's usage to be read later, if it counts. `False` where it has none, or one that does not count,
-        and one before it is still to be read: that covers the text so far, and not this chunk's.
-        """
-        if usage is None:
-            return self._unread is None
-        try:
-            made = read_counts(usage).completion_tokens
-        except UNREADABLE:
-            return False
-        if made < self._reports.made:
-            return self._unread is None
-        self._reports.made, self._unread = made, usage
-        return True
 
     def settle(self) -> list[Event]:
         """The usage that was put off."""
@@ -328,14 +294,9 @@ class ChatStreamDecoder:
         return self._taken()
 
     def _catch_up(self) -> None:
-        raw, self._unread = self._unread, None
-        if raw is None:
-            return
-        try:
-            usage = read_any(raw)
-        except UNREADABLE:
-            return  # it is JSON, but lies deeper than can be read
-        self._events.append(UsageReported(usage=usage_to_canon(usage), raw=usage))
+        if (unread := self._common.take()) is not None:
+            raw = read_any(unread)
+            self._events.append(UsageReported(usage=usage_to_canon(raw), raw=raw))
 
     def _lone_part(self) -> _Part | None:
         """The open part of the first choice, if there is nothing else that could grow."""
@@ -371,11 +332,7 @@ class ChatStreamDecoder:
 
     def _taken(self) -> list[Event]:
         events, self._events = self._events, []
-        growing = self._lone_part()
-        if growing is not self._growing:
-            self._growing = growing
-            self._envelope = self._measured = None
-            self._lessons = Lessons()
+        self._common.follow(self._lone_part())
         return events
 
     def _frame(self, frame: Frame) -> None:

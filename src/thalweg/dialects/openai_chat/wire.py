@@ -152,6 +152,13 @@ class LonePiece(msgspec.Struct, gc=False):
     extra_content: None = None
 
 
+class LoneDetail(msgspec.Struct, gc=False):
+    """A detail of reasoning that proves nothing: its text stands beside it."""
+
+    signature: None = None
+    data: None = None
+
+
 class LoneDelta(msgspec.Struct, gc=False):
     """A delta that adds text, or to a call, and nothing else that a reader of other dialects would want."""
 
@@ -159,7 +166,7 @@ class LoneDelta(msgspec.Struct, gc=False):
     reasoning_content: str | None = None
     reasoning: str | None = None
     tool_calls: list[LonePiece] | None = None
-    reasoning_details: None = None
+    reasoning_details: list[LoneDetail] | None = None
     refusal: None = None
     function_call: None = None
     audio: None = None
