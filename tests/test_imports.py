@@ -482,7 +482,9 @@ def test_every_locked_package_has_its_hashes(name: str) -> None:
 
 def test_every_dependency_has_its_reason() -> None:
     page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
-    named = {name for row in re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE) for name in re.findall(r"`([^`]+)`", row)}
+    named = {
+        name for row in re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE) for name in re.findall(r"`([^`]+)`", row)
+    }
     node = json.loads((ROOT / "tests" / "node" / "package.json").read_text(encoding="utf-8"))
     python = {name for file in ("runtime", "dev", "sdk", "clients", "litellm") for name in direct(file)}
     assert named >= python | node["dependencies"].keys() | node["devDependencies"].keys()
