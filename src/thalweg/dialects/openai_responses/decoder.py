@@ -54,8 +54,8 @@ from thalweg.dialects.openai_responses.wire import (
     WireEvent,
     objects,
     read_event,
+    read_growth,
     read_response,
-    read_text,
     string,
 )
 from thalweg.framing.sse import Frame
@@ -175,6 +175,20 @@ class _WireItem:
         self.done = False
 
 
+class _Growing:
+    """A part that goes on: what its events say of it, and what their frames begin with. Immutable."""
+
+    __slots__ = ("content_place", "head", "kind", "part", "place", "summary_place")
+
+    def __init__(self, event: WireEvent, part: _Part, head: bytes) -> None:
+        self.part = part
+        self.head = head
+        self.kind = event.type
+        self.place = event.output_index
+        self.content_place = _place(event.content_index)
+        self.summary_place = _place(event.summary_index)
+
+
 def _is_json(text: str) -> bool:
     try:
         msgspec.json.decode(text, type=Raw)
@@ -192,8 +206,8 @@ class ResponsesStreamDecoder:
         self._items: dict[int, _WireItem] = {}
         self._place_of: dict[str, int] = {}
         self._queue: deque[_Part] = deque()
-        self._growing: tuple[int, int, int] | None = None
-        """Places of the text that is open and alone, and its number: of it most events are."""
+        self._growing: _Growing | None = None
+        """The part that grew last, if it is open and alone: of it most events are."""
         self._next_index = 0
         self._calls = self._refusals = 0
         self._response_id: str | None = None
@@ -201,12 +215,33 @@ class ResponsesStreamDecoder:
         self._over = False
         self.finishes: dict[int, str] = {}
 
+    def grown(self, data: bytes) -> PartDelta | None:
+        """The short way of the common event, by which the one open part grows."""
+        growing = self._growing
+        if growing is None:
+            return None
+        payload = data.removeprefix(growing.head)
+        # One line, and an empty one; white space may end a JSON text.
+        if payload.find(b"\n") != len(payload) - 2 or payload[-1:] != b"\n" or 0x0D in payload:
+            return None
+        return self._grew(growing, payload) if len(data) - len(payload) == len(growing.head) else None
+
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames."""
         for frame in frames:
-            if not self._over and not (self._growing and self._grew(self._growing, frame)):
-                self._frame(frame)
+            if self._over:
+                break
+            growing, data = self._growing, frame.data
+            if growing is not None and data is not None and not frame.lines:
+                if (event := self._grew(growing, data)) is not None:
+                    self._events.append(event)
+                    continue
+            self._frame(frame)
         return self._taken()
+
+    def settle(self) -> list[Event]:
+        """Nothing is put off."""
+        return []
 
     def end(self) -> list[Event]:
         """The body is over. Unless the response had ended, it broke off."""
@@ -223,26 +258,26 @@ class ResponsesStreamDecoder:
 
     def _fail(self, error: GatewayError) -> None:
         """Give out what was held, then the error: text that came is never lost."""
-        self._over = True
+        self._over, self._growing = True, None
         self._flush()
         self._events.append(ResponseFailed(error=error))
 
-    def _grew(self, growing: tuple[int, int, int], frame: Frame) -> bool:
-        """The short way of the common event: the open text goes on. `False`: it is another; nothing has happened."""
-        data = frame.data
-        if data is None or frame.lines:
-            return False
+    def _grew(self, growing: _Growing, payload: bytes) -> PartDelta | None:
+        """What a payload adds to the part that is open and alone. `None`: it is another; nothing has happened."""
         try:
-            if not data.isascii():
-                data.decode()
-            event = read_text(data)
+            if not payload.isascii():
+                payload.decode()
+            event = read_growth(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return False
-        place, part, index = growing
-        if event.output_index != place or event.content_index != part or not event.delta:
-            return False
-        self._events.append(PartDelta(index=index, text=event.delta))
-        return True
+            return None
+        if event.type != growing.kind or event.output_index != growing.place or not event.delta:
+            return None
+        if event.content_index != growing.content_place or event.summary_index != growing.summary_place:
+            return None
+        part = growing.part
+        if part.call is not None:
+            part.pieces.append((event.delta, None))
+        return PartDelta(index=part.index, text=event.delta)
 
     def _frame(self, frame: Frame) -> None:
         self._growing = None
@@ -253,7 +288,9 @@ class ResponsesStreamDecoder:
             elif is_done(payload):
                 self._fail(self._broke("broke off before the answer was finished"))
             else:
-                self._event(read(payload, frame.event))
+                event = read(payload, frame.event)
+                self._event(event)
+                self._follow(event, frame)
         except BadFrame as error:
             if not cut_short(frame):
                 self._fail(self._broke(str(error)))
@@ -266,6 +303,18 @@ class ResponsesStreamDecoder:
             step(self, event)
         else:
             self._events.append(Pinged())
+
+    def _follow(self, event: WireEvent, frame: Frame) -> None:
+        """If this event made the one open part grow, look for more of its kind in frames of this form."""
+        key, part = _GROWTHS.get(event.type), self._queue[0] if len(self._queue) == 1 else None
+        if key is None or part is None or part.index < 0 or part.done or type(event.output_index) is not int:
+            return
+        item = self._items.get(event.output_index)
+        at = _place(event.content_index) if key == "text" else 0
+        if item is None or item.parts.get((key, at)) is not part or part.form != _FORMS.get(event.type, part.form):
+            return
+        if frame.data is not None and not frame.lines:
+            self._growing = _Growing(event, part, frame.raw.partition(frame.data)[0])
 
     # The answer as a whole.
 
@@ -513,11 +562,9 @@ class ResponsesStreamDecoder:
         item = self._item(event, "message")
         if not isinstance(text, str) or not text or item.done:
             return
-        part = self._part(item, (kind, at := _place(event.content_index)))
+        part = self._part(item, (kind, _place(event.content_index)))
         self._say(part, text, logprobs)
         self._advance()
-        if kind == "text" and part.index >= 0 and len(self._queue) == 1:
-            self._growing = item.place, at, part.index
 
     def _on_text_done(self, event: WireEvent) -> None:
         self._catch_up(event, "text", event.text)
@@ -604,6 +651,17 @@ def _place(value: Any) -> int:
 
 
 _CALLS = ("function_call", "custom_tool_call")
+
+_GROWTHS = {
+    tables.TEXT_DELTA: "text",
+    tables.SUMMARY_DELTA: "reasoning",
+    tables.REASONING_DELTA: "reasoning",
+    tables.ARGUMENTS_DELTA: "tool_call",
+    tables.INPUT_DELTA: "tool_call",
+}
+"""Events by which a part grows, and what they are kept by."""
+_FORMS = {tables.SUMMARY_DELTA: "summary", tables.REASONING_DELTA: "raw"}
+"""Of reasoning, the form that they say it in: a part takes but one."""
 
 _COMPLETERS: dict[str, Callable[[ResponsesStreamDecoder, _WireItem, Item], None]] = {
     "message": ResponsesStreamDecoder._complete_message,

@@ -73,14 +73,21 @@ class CommonDelta(msgspec.Struct, gc=False):
     response: None = None
 
 
-class CommonText(msgspec.Struct, gc=False):
-    """The common event once more, as a decoder wants it: text that goes on, and nothing else."""
+class CommonGrowth(msgspec.Struct, gc=False):
+    """The common event once more, as a decoder wants it: a part that goes on, and nothing else."""
 
-    type: Literal["response.output_text.delta"]
+    type: Literal[
+        "response.output_text.delta",
+        "response.reasoning_summary_text.delta",
+        "response.reasoning_text.delta",
+        "response.function_call_arguments.delta",
+        "response.custom_tool_call_input.delta",
+    ]
     delta: str
     output_index: int
-    content_index: int
-    logprobs: tuple[()] = ()
+    content_index: int = 0
+    summary_index: int = 0
+    logprobs: tuple[()] | None = ()
     error: None = None
 
 
@@ -109,7 +116,7 @@ class ItemHead(msgspec.Struct):
 
 read_event = msgspec.json.Decoder(WireEvent).decode
 read_common = msgspec.json.Decoder(CommonDelta).decode
-read_text = msgspec.json.Decoder(CommonText).decode
+read_growth = msgspec.json.Decoder(CommonGrowth).decode
 read_watched = msgspec.json.Decoder(WatchedEvent).decode
 read_response = msgspec.json.Decoder(ResponseHead).decode
 read_item_head = msgspec.json.Decoder(ItemHead).decode
