@@ -238,6 +238,32 @@ def test_every_page_is_in_the_index_or_in_that_of_its_folder() -> None:
     assert pages | folders <= listed
 
 
+WRITTEN = [
+    *(PAGE.parents[1] / name for name in ("README.md", "README.zh.md", "CHANGELOG.md", "SECURITY.md")),
+    *PAGE.parent.glob("**/*.md"),
+]
+MADE = {PAGE.with_name("conformance.md")}
+"""What a command writes, and may not have written yet."""
+
+
+def _anchors(page: Path) -> set[str]:
+    heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def test_no_link_between_pages_leads_nowhere() -> None:
+    lost = []
+    for page in WRITTEN:
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            name, _, anchor = link.partition("#")
+            target = (page.parent / name).resolve() if name else page
+            if "://" in link or target in MADE:
+                continue
+            if not target.exists() or (anchor and anchor not in _anchors(target)):
+                lost.append(f"{page.name}: {link}")
+    assert not lost
+
+
 if __name__ == "__main__":
     TRANSLATION.write_text(with_tables(TRANSLATION.read_text(encoding="utf-8"), TRANSLATED), encoding="utf-8")
     SETTINGS.write_text(with_tables(SETTINGS.read_text(encoding="utf-8"), SET), encoding="utf-8")
