@@ -102,7 +102,7 @@ async def house(serve: Serve | None = None) -> AsyncIterator[tuple[House, Upstre
             allow=lambda address: address == ipaddress.ip_address("127.0.0.1"),
         )
         gateway = make_gateway(
-            settings_of(**KEYS),
+            settings_of(**KEYS, MOONSHOT_API_KEY="sk-moonshot-5e1f0a9d"),
             ledger=ledger,
             connector=provider,  # type: ignore[arg-type]  # its calls are itself
             simulator=make_simulator(),
@@ -135,6 +135,48 @@ async def test_a_provider_that_opens_no_addresses_has_the_bytes() -> None:
         (content,) = json.loads(asked.body)["contents"]
         assert content["parts"][1] == {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(PNG).decode()}}
         assert upstream.accepted == 1
+
+
+@pytest.mark.parametrize(
+    "shape", [lambda url: {"url": url, "detail": "low"}, lambda url: url], ids=["object", "string"]
+)
+async def test_one_of_the_client_s_own_dialect_has_them_too(shape: Any) -> None:
+    async with house() as (gateway, upstream):
+        gateway.provider.answer = (500, b"")
+        body = asking("moonshot/kimi-k3", url_of(upstream))
+        body["messages"][1]["content"][1]["image_url"] = shape(url_of(upstream))
+        body["messages"].append({"role": "user", "content": "https://a.example/x.png", "x": 1.0})
+        await gateway.ask("/v1/chat/completions", body)
+        (asked,) = gateway.provider.asked
+        sent = json.loads(asked.body)
+        data = "data:image/png;base64," + base64.b64encode(PNG).decode()
+        body["messages"][1]["content"][1]["image_url"] = shape(data)
+        assert sent["messages"] == body["messages"]
+        assert b'"x":1.0' in asked.body.replace(b" ", b"")
+        assert upstream.accepted == 1
+
+
+async def test_google_has_them_from_google_s_clients_too() -> None:
+    async with house() as (gateway, upstream):
+        own = {"fileData": {"fileUri": "https://www.youtube.com/watch?v=x"}}
+        pieces = [{"text": "?"}, {"file_data": {"file_uri": url_of(upstream), "mime_type": "image/png"}}, own]
+        await gateway.ask("/v1beta/models/gemini-x:generateContent", {"contents": [{"role": "user", "parts": pieces}]})
+        (asked,) = gateway.provider.asked
+        (content,) = json.loads(asked.body)["contents"]
+        inline = {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(PNG).decode()}}
+        assert content["parts"] == [{"text": "?"}, inline, own]
+        assert upstream.accepted == 1
+
+
+@pytest.mark.parametrize("model", ["openai/gpt-x", "deepseek/deepseek-chat"])
+async def test_one_of_the_client_s_own_dialect_that_opens_them_has_the_address(model: str) -> None:
+    async with house() as (gateway, upstream):
+        gateway.provider.answer = (500, b"")
+        body = asking(model, url_of(upstream))
+        await gateway.ask("/v1/chat/completions", body)
+        (asked,) = gateway.provider.asked
+        assert json.loads(asked.body)["messages"] == body["messages"]
+        assert upstream.accepted == 0
 
 
 async def test_one_that_opens_them_has_the_address() -> None:

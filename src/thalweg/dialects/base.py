@@ -6,8 +6,8 @@ upstream and reads the answer). Between two sides of one dialect a `Relayer` pas
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -191,6 +191,21 @@ class WireRequest(Protocol):
 
     def left_out(self, profile: Profile) -> tuple[str, ...]:
         """Names of the client's fields that `edited` leaves out, or of which it can only say a part."""
+
+
+Files = Mapping[str, tuple[str, str]]
+"""Files by their addresses: of each the MIME type, and the bytes in standard base64."""
+
+
+@runtime_checkable
+class NamesFiles(Protocol):
+    """A request of a dialect among whose upstreams are some that open no addresses."""
+
+    def names_files(self) -> bool:
+        """Whether it names any file by an address."""
+
+    def filled(self, body: bytes, files: Files) -> bytes:
+        """The body, edited already, with those files in the place of their addresses; all else keeps its bytes."""
 
 
 class StreamDecoder(Protocol):

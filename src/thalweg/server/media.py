@@ -6,6 +6,7 @@ import asyncio
 
 from thalweg.canon.errors import InvalidRequest
 from thalweg.canon.request import Request
+from thalweg.dialects.base import Files
 from thalweg.profiles.base import Profile
 from thalweg.relay.budget import Share, no_room
 from thalweg.relay.media import TYPES, Asked, Found, Wanted, filled, wanted
@@ -17,7 +18,8 @@ class MediaFiller:
 
     def __init__(self, fetcher: MediaFetcher, *, allowed: bool = True) -> None:
         self._fetcher = fetcher
-        self._allowed = allowed
+        self.allowed = allowed
+        """Whether anything is fetched at all."""
         self._limits = fetcher.limits
 
     async def fill(self, request: Request, profile: Profile, *, share: Share) -> Request:
@@ -27,9 +29,16 @@ class MediaFiller:
         part at fault, and `Unavailable` where there is no room. Cancelling it closes every connection.
         """
         files = wanted(request, taken=profile.media_urls, prefixes=profile.media_url_prefixes)
-        if not files:
-            return request
-        if not self._allowed:
+        return filled(request, await self._found(files, share)) if files else request
+
+    async def files(self, request: Request, profile: Profile, *, share: Share) -> Files:
+        """What `fill` would put into the request, by addresses. Raises the same."""
+        files = wanted(request, taken=profile.media_urls, prefixes=profile.media_url_prefixes)
+        found = await self._found(files, share) if files else {}
+        return {url: (file.mime, file.data) for (url, _), file in found.items()}
+
+    async def _found(self, files: tuple[Wanted, ...], share: Share) -> dict[tuple[str, Asked], Found]:
+        if not self.allowed:
             param = files[0].param
             raise InvalidRequest(
                 f"Invalid value for '{param}': the model's API takes files as bytes, and this gateway fetches none.",
@@ -44,7 +53,7 @@ class MediaFiller:
                 param=param,
                 code="invalid_value",
             )
-        return filled(request, await self._all(files, _Held(share, self._limits.request_bytes)))
+        return await self._all(files, _Held(share, self._limits.request_bytes))
 
     async def close(self) -> None:
         """Close every connection. Fetches under way fail."""

@@ -656,3 +656,42 @@ def test_what_only_looks_like_an_envelope_stays() -> None:
         {"contents": [model({"text": "a", "thoughtSignature": lookalike}), user({"text": "Z3cxL"})]}
     ).encode()
     assert json.loads(edited(body)) == json.loads(body)
+
+
+# Files.
+
+HERE, THERE = "https://a.example/x.png", "https://b.example/y.png"
+FILLED = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
+
+
+def located(url: str, **more: Any) -> dict[str, Any]:
+    return {"fileData": {"fileUri": url, "mimeType": "image/jpeg"}} | more
+
+
+@pytest.mark.parametrize(
+    ("contents", "named", "left"),
+    [
+        ([user({"text": HERE})], False, [user({"text": HERE})]),
+        ([user(located(HERE), located(THERE))], True, [user(FILLED, located(THERE))]),
+        (
+            [user(located(HERE, videoMetadata={"fps": 1.0}))],
+            True,
+            [user(FILLED | {"videoMetadata": {"fps": 1.0}})],
+        ),
+        ([user({"file_data": {"file_uri": HERE}}), model({"text": "a"})], True, [user(FILLED), model({"text": "a"})]),
+        (
+            [user({"functionResponse": {"name": "f", "response": {"a": 1.0}, "parts": [located(HERE)]}})],
+            True,
+            [user({"functionResponse": {"name": "f", "response": {"a": 1.0}, "parts": [FILLED]}})],
+        ),
+        (user(located(HERE)), True, [user(FILLED)]),
+        ([{"parts": located(HERE)}], True, [{"parts": located(HERE)}]),
+    ],
+    ids=["none", "one of two", "with more", "in the other spelling", "in a response", "one content", "in no list"],
+)  # fmt: skip
+def test_files_are_put_in_the_place_of_their_addresses(contents: Any, named: bool, left: Any) -> None:
+    body = json.dumps({"contents": contents, "generationConfig": {"topK": 3.0}}).encode()
+    asked = GEMINI.read_request(body, SSE_TARGET)
+    assert asked.names_files() is named
+    filled = json.loads(asked.filled(body, {HERE: ("image/png", "AAAA")}))
+    assert filled == {"contents": left, "generationConfig": {"topK": 3.0}}

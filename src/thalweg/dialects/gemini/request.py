@@ -9,7 +9,8 @@ from msgspec import Raw
 
 from thalweg.canon.errors import InvalidRequest
 from thalweg.canon.request import Request
-from thalweg.dialects.base import count_chars
+from thalweg.dialects.base import Files, count_chars
+from thalweg.dialects.gemini import addresses
 from thalweg.dialects.gemini.body import Content, Read, decode_body
 from thalweg.dialects.gemini.fields import camel
 from thalweg.dialects.gemini.reader import Reader
@@ -91,6 +92,15 @@ class GeminiRequest:
         if foreign and "contents" in kept:
             kept["contents"] = _without_foreign(kept["contents"], needs_signature=_needs_signature(model))
         return msgspec.json.encode(kept)
+
+    def names_files(self) -> bool:
+        """Whether it names any file by an address."""
+        return addresses.names_files(self.body)
+
+    def filled(self, body: bytes, files: Files) -> bytes:
+        """The edited body with those files in the place of their addresses."""
+        top = dict(open_top(body))
+        return msgspec.json.encode(top | {"contents": addresses.filled(top["contents"], files)})
 
     def left_out(self, profile: Profile) -> tuple[str, ...]:
         """Names of the client's fields that `edited` leaves out."""

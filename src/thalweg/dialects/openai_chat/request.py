@@ -8,8 +8,9 @@ from msgspec import Raw
 from thalweg.canon.envelope import PREFIX
 from thalweg.canon.errors import InvalidRequest
 from thalweg.canon.request import ReasoningAsk, Request
-from thalweg.dialects.base import count_chars
+from thalweg.dialects.base import Files, count_chars
 from thalweg.dialects.kit.body import NULL, check_bounds, check_model, open_top, read_body, too_deep
+from thalweg.dialects.openai_chat import addresses
 from thalweg.dialects.openai_chat.body import Body, WireMessage
 from thalweg.dialects.openai_chat.reader import Reader
 from thalweg.dialects.openai_chat.thinking import EFFORTS, Said, say, takes_effort
@@ -62,6 +63,15 @@ class ChatRequest:
             top["messages"] = _without_envelopes(top["messages"])
         self._say_effort(top, profile.thinking)
         return msgspec.json.encode(top)
+
+    def names_files(self) -> bool:
+        """Whether it names any file by an address."""
+        return addresses.names_files(self.body)
+
+    def filled(self, body: bytes, files: Files) -> bytes:
+        """The edited body with those files in the place of their addresses."""
+        top = dict(open_top(body))
+        return msgspec.json.encode(top | {"messages": addresses.filled(top["messages"], files)})
 
     def left_out(self, profile: Profile) -> tuple[str, ...]:
         """Names of the client's fields that `edited` leaves out, or of which it can only say a part."""

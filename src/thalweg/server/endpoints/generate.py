@@ -10,13 +10,21 @@ from urllib.parse import urlsplit
 
 from msgspec.structs import replace
 
-from thalweg.canon.errors import GatewayError, Internal, InvalidRequest, TooLarge, Unavailable, UnsupportedMedia
+from thalweg.canon.errors import (
+    GatewayError,
+    Internal,
+    InvalidRequest,
+    RequestError,
+    TooLarge,
+    Unavailable,
+    UnsupportedMedia,
+)
 from thalweg.canon.losses import Losses, Strictness
 from thalweg.canon.request import Request
 from thalweg.canon.scrub import blame
 from thalweg.canon.turns import arrange
 from thalweg.config import ProviderSettings
-from thalweg.dialects.base import Dialect, UpstreamBody, UpstreamSide, WireRequest
+from thalweg.dialects.base import Dialect, Files, NamesFiles, UpstreamBody, UpstreamSide, WireRequest
 from thalweg.ledger.entry import Reservation
 from thalweg.profiles.base import Profile
 from thalweg.relay.budget import Share, no_room
@@ -183,6 +191,9 @@ class Generation:
             if _is_raw(arrival):
                 profile = replace(profile, repairs=frozenset())
             body = asked.edited(model=model, profile=profile, stream=stream)
+            if not profile.media_urls and isinstance(asked, NamesFiles) and asked.names_files():
+                files = await self._files(arrival, client, route, asked)
+                body = asked.filled(body, files) if files else body
             return _Written(body, None, None, asked.left_out(profile), passed)
         house, losses = self._house, Losses(_strictness(arrival.fields))
         request = asked.canon()
@@ -194,6 +205,19 @@ class Generation:
             request = await unless_gone(client, arrival.receive, filling)
         sent = route.dialect.encode_request(request, model=model, profile=profile, stream=stream, losses=losses)
         return _Written(sent.body, sent, request, losses.names, ())
+
+    async def _files(self, arrival: _Arrival, client: AsgiClient, route: _Route, asked: WireRequest) -> Files:
+        """The files that a request names, for an upstream of its own dialect that opens no addresses. Where they cannot
+        be told, it says so itself.
+        """
+        if route.simulated or not self._house.media.allowed:
+            return {}
+        try:
+            request = asked.canon()
+        except RequestError:
+            return {}
+        fetching = self._house.media.files(request, route.profile, share=arrival.share)
+        return await unless_gone(client, arrival.receive, fetching)
 
     def _reservation(self, arrival: _Arrival, caller: Identity, asked: WireRequest, route: _Route) -> Reservation:
         return Reservation(
