@@ -16,6 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from thalweg.canon.envelope import wrap
+from thalweg.canon.errors import GatewayError
 from thalweg.canon.events import (
     ChoiceFinished,
     Event,
@@ -69,6 +70,7 @@ class AnthropicStreamEncoder:
     """Writes one client's stream, one frame for each delta. Lives as long as the answer."""
 
     content_type = CONTENT_TYPE
+    error: GatewayError | None = None
 
     def __init__(self, *, response_id: str, model: str, hides: bool = False) -> None:
         """`hides`: the client wants no word of the thoughts, only what proves them."""
@@ -246,9 +248,12 @@ class AnthropicStreamEncoder:
         return self._whole_thought(slot_of(signature))
 
     def _end_opaque(self, part: PartStarted, event: PartEnded) -> list[bytes]:
-        if part.name == NAME and isinstance(event.raw, dict):
+        if part.name != NAME or not isinstance(event.raw, dict):
+            return []
+        try:
             return self._whole(event.raw)
-        return []
+        except RecursionError:
+            return []  # it was read, from a place nearer to the limit's beginning
 
     def _end_nothing(self, _: PartStarted, __: PartEnded) -> list[bytes]:
         return []
