@@ -227,7 +227,7 @@ NOT_COMMON: dict[str, bytes] = {
     "a call": frame(chunk(call())),
     "a signature": frame(chunk({"text": "a", "thoughtSignature": "AAEC"})),
     "two parts": frame(chunk("a", "b")),
-    "sources": frame(chunk("a", candidate={"groundingMetadata": {}})),
+    "sources": frame(chunk("a", candidate={"groundingMetadata": {"groundingChunks": []}})),
     "an error": frame(ERROR),
     "a block": frame(chunk("a", promptFeedback={"blockReason": "SAFETY"})),
     "a count that is none": frame(chunk("a", usageMetadata={"promptTokenCount": "x"})),

@@ -113,9 +113,18 @@ class AnthropicStreamDecoder:
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames."""
         for frame in frames:
-            if not self._over:
+            if self._over:
+                break
+            if (event := self.grown(frame.raw)) is None:
                 self._frame(frame)
+                self._growing = self._lone_block()
+            else:
+                self._events.append(event)
         return self._taken()
+
+    def settle(self) -> list[Event]:
+        """Nothing is put off."""
+        return []
 
     def grown(self, data: bytes) -> PartDelta | None:
         """The short way of the common frame, by which the one open block grows."""
@@ -155,7 +164,6 @@ class AnthropicStreamDecoder:
 
     def _taken(self) -> list[Event]:
         events, self._events = self._events, []
-        self._growing = self._lone_block()
         return events
 
     def _frame(self, frame: Frame) -> None:
@@ -178,12 +186,12 @@ class AnthropicStreamDecoder:
 
     def _fail(self, error: GatewayError) -> None:
         """Give out what was held, then the error: text that came is never lost."""
-        self._over = True
+        self._over, self._growing = True, None
         self._flush()
         self._events.append(ResponseFailed(error=error))
 
     def _complete(self) -> None:
-        self._over = True
+        self._over, self._growing = True, None
         self._begin({})
         self._flush()
         raw = self.finishes.get(0)

@@ -30,6 +30,7 @@ from thalweg.dialects.gemini.wire import (
     block_of,
     compact,
     index_of,
+    only_payload,
     payloads,
     read,
     read_any,
@@ -39,20 +40,6 @@ from thalweg.dialects.gemini.wire import (
 from thalweg.dialects.kit.separators import escape_separators, has_separators
 from thalweg.framing.sse import Frame
 from thalweg.profiles.base import Profile
-
-
-def only_payload(data: bytes) -> bytes | None:
-    """The payload of bytes that are one frame of one `data: ` line, ended by CRLF as Google does or by LF."""
-    if data[:6] != b"data: ":
-        return None
-    if data[-4:] == b"\r\n\r\n":
-        payload = data[6:-4]
-    elif data[-2:] == b"\n\n":
-        payload = data[6:-2]
-    else:
-        return None
-    # Whether a number is in bytes is found out at once; whether bytes are, only after they have failed as a number.
-    return None if 0x0A in payload or 0x0D in payload else payload
 
 
 class GeminiRelayer:
@@ -160,11 +147,9 @@ class GeminiRelayer:
 
     def _put_off(self, usage: Raw, counts: Counts) -> None:
         """Keep a report for later. Many of Vertex's hold no count, and many first ones count the prompt alone."""
-        made = counts.candidatesTokenCount
-        if made is None and counts.promptTokenCount is None and counts.totalTokenCount is None:
-            return
-        self._usage = usage
-        self._cover(bool(made or counts.thoughtsTokenCount))
+        if counts.counts:
+            self._usage = usage
+            self._cover(bool(counts.candidatesTokenCount or counts.thoughtsTokenCount))
 
     def _cover(self, made: bool) -> None:
         if made:

@@ -33,8 +33,6 @@ from thalweg.dialects.gemini.signatures import read_signature
 from thalweg.dialects.gemini.streamed_call import StreamedCall
 from thalweg.dialects.gemini.tables import NAME, canonical_finish, finish_word, is_usage, usage_to_canon
 from thalweg.dialects.gemini.wire import (
-    NOTHING,
-    UNREADABLE,
     BadFrame,
     Candidate,
     Chunk,
@@ -43,12 +41,15 @@ from thalweg.dialects.gemini.wire import (
     args_text,
     block_of,
     index_of,
+    only_payload,
     payloads,
     raw_part,
     read,
     read_any,
+    read_counts,
     read_text_chunk,
 )
+from thalweg.dialects.kit.common import Both, CommonFrames, usage_in
 from thalweg.framing.sse import Frame
 
 
@@ -75,6 +76,11 @@ class _Open:
         self.placed = True
         """Whether all of it is ASCII, so that bytes are characters."""
 
+    def take(self, text: str) -> None:
+        """It goes on."""
+        if self.placed and not text.isascii():
+            self.placed = False
+
 
 class _ChoiceState:
     """One choice while it is being made."""
@@ -95,6 +101,39 @@ class _ChoiceState:
         self.logprobs: dict[str, Any] | None = None
 
 
+class _CommonChunks(CommonFrames):
+    """The common chunks of one stream."""
+
+    __slots__ = ("opened",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: _Open | None = None
+        """What may go on, where nothing else may."""
+
+    def follow(self, opened: _Open | None) -> None:
+        """What may go on from now on."""
+        if opened is not self.opened:
+            self.opened = opened
+            self.forget()
+
+    def read(self, data: bytes) -> Both | None:
+        """By the parser, which looks only into fields that it knows."""
+        payload = only_payload(data)
+        if payload is None or self.opened is None:
+            return None
+        if not payload.isascii():
+            payload.decode()
+        chunk = read_text_chunk(payload)
+        part = chunk.candidates[0].content.parts[0]
+        kind = "reasoning" if part.thought else "text"
+        return (part.text, usage_in(chunk.usageMetadata)) if kind == self.opened.kind else None
+
+    def counts(self, usage: bytes) -> bool:
+        """Whether it says a number; many of Vertex's do not."""
+        return read_counts(usage).counts
+
+
 class GeminiStreamDecoder:
     """Reads one upstream's Gemini stream. Lives as long as the stream."""
 
@@ -107,14 +146,40 @@ class GeminiStreamDecoder:
         self._response_id: str | None = None
         self._model = ""
         self._blocked: str | None = None
+        self._common = _CommonChunks()
         self._over = False
+
+    def grown(self, data: bytes) -> PartDelta | None:
+        """The short way of the common chunk, by which the open text or thoughts go on."""
+        opened = self._common.opened
+        text = self._common.text_in(data) if opened is not None else ""
+        if opened is None or not text:
+            return None
+        opened.take(text)
+        return PartDelta(index=opened.index, text=text)
 
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames."""
+        self._catch_up()
         for frame in frames:
-            if not self._over and not self._common(frame):
+            if self._over:
+                break
+            if (event := self.grown(frame.raw)) is None:
                 self._frame(frame)
+                self._common.follow(self._lone())
+            else:
+                self._events.append(event)
+                self._catch_up()
         return self._taken()
+
+    def settle(self) -> list[Event]:
+        """The usage that was put off."""
+        self._catch_up()
+        return self._taken()
+
+    def _catch_up(self) -> None:
+        if (unread := self._common.take()) is not None:
+            self._usage(read_any(unread))
 
     def feed_whole(self, body: bytes) -> list[Event]:
         """The events of a whole answer, its end included. Raises `BadFrame` for what is none."""
@@ -130,6 +195,7 @@ class GeminiStreamDecoder:
         """The body is over. It is complete if every choice had finished, or if the prompt was blocked."""
         if self._over:
             return []
+        self._catch_up()
         if self.finishes and self._choices.keys() <= self.finishes.keys():
             self._complete()
         else:
@@ -140,28 +206,14 @@ class GeminiStreamDecoder:
         events, self._events = self._events, []
         return events
 
-    # The common chunk, and any other.
-
-    def _common(self, frame: Frame) -> bool:
-        """Take in a chunk that only adds to the text which is open; whether this was one."""
-        data = frame.data
+    def _lone(self) -> _Open | None:
+        """The open text or thoughts of the first choice, if nothing else there waits to be said."""
         state = self._choices.get(0)
-        if data is None or frame.lines or frame.fields:
-            return False
-        if state is None or state.open is None or state.waiting is not None:
-            return False
-        try:
-            chunk = read_text_chunk(data)
-            usage = None if len(chunk.usageMetadata) == len(NOTHING) else read_any(chunk.usageMetadata)
-        except UNREADABLE:
-            return False
-        part = chunk.candidates[0].content.parts[0]
-        if state.open.kind != ("reasoning" if part.thought else "text"):
-            return False
-        if part.text:
-            self._say(0, state.open, part.text, None)
-        self._usage(usage)
-        return True
+        if self._over or state is None or state.waiting is not None or state.streamed is not None:
+            return None
+        return state.open
+
+    # Chunks.
 
     def _frame(self, frame: Frame) -> None:
         try:
@@ -299,11 +351,10 @@ class GeminiStreamDecoder:
         self._events.append(PartStarted(index=index, choice=at, kind=kind, **more))
         return index
 
-    def _say(self, at: int, opened: _Open, text: str, state: _ChoiceState | None) -> None:
-        if opened.placed and not text.isascii():
-            opened.placed = False
+    def _say(self, at: int, opened: _Open, text: str, state: _ChoiceState) -> None:
+        opened.take(text)
         logprobs = None
-        if state is not None and opened.kind == "text":
+        if opened.kind == "text":
             logprobs, state.logprobs = state.logprobs, None
         self._events.append(PartDelta(index=opened.index, choice=at, text=text, logprobs=logprobs))
 
@@ -339,6 +390,7 @@ class GeminiStreamDecoder:
 
     def _complete(self) -> None:
         self._over = True
+        self._common.follow(None)
         if self._blocked is not None:
             self._choices.setdefault(0, _ChoiceState())
         self._flush(cut=False)
@@ -368,6 +420,7 @@ class GeminiStreamDecoder:
     def _fail(self, error: GatewayError) -> None:
         """Give out what was held, then the error: text that came is never lost."""
         self._over = True
+        self._common.follow(None)
         self._flush(cut=True)
         self._events.append(ResponseFailed(error=error))
 

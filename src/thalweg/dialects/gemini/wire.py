@@ -89,6 +89,10 @@ class TextContent(msgspec.Struct, gc=False):
     parts: tuple[TextPart]
 
 
+class Nothing(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """An empty object."""
+
+
 class TextCandidate(msgspec.Struct, gc=False):
     """The first candidate, going on. What may not be there has a type of its own, so that the parser refuses it."""
 
@@ -96,7 +100,7 @@ class TextCandidate(msgspec.Struct, gc=False):
     index: Literal[0] = 0
     finishReason: None = None  # noqa: N815
     logprobsResult: None = None  # noqa: N815
-    groundingMetadata: None = None  # noqa: N815
+    groundingMetadata: Nothing | None = None  # noqa: N815
     citationMetadata: None = None  # noqa: N815
 
 
@@ -120,6 +124,12 @@ class Counts(msgspec.Struct, gc=False):
     thoughtsTokenCount: _Count = None  # noqa: N815
     totalTokenCount: _Count = None  # noqa: N815
 
+    @property
+    def counts(self) -> bool:
+        """Whether any number is there that makes it a report."""
+        said = self.candidatesTokenCount, self.promptTokenCount, self.totalTokenCount
+        return said != (None, None, None)
+
 
 read_counts = msgspec.json.Decoder(Counts).decode
 read_chunk = msgspec.json.Decoder(Chunk).decode
@@ -128,6 +138,20 @@ read_any = msgspec.json.Decoder().decode
 _read_raws = msgspec.json.Decoder(list[Raw]).decode
 
 UNREADABLE = (msgspec.DecodeError, RecursionError, UnicodeDecodeError)
+
+
+def only_payload(data: bytes) -> bytes | None:
+    """The payload of bytes that are one frame of one `data: ` line, ended by CRLF as Google does or by LF."""
+    if data[:6] != b"data: ":
+        return None
+    if data[-4:] == b"\r\n\r\n":
+        payload = data[6:-4]
+    elif data[-2:] == b"\n\n":
+        payload = data[6:-2]
+    else:
+        return None
+    # Whether a number is in bytes is found out at once; whether bytes are, only after they have failed as a number.
+    return None if 0x0A in payload or 0x0D in payload else payload
 
 
 def payloads(frame: Frame) -> list[bytes]:

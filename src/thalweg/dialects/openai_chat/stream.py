@@ -315,8 +315,14 @@ class ChatStreamDecoder:
         """The events in these frames."""
         self._catch_up()
         for frame in frames:
-            if not self._over:
+            if self._over:
+                break
+            if (event := self.grown(frame.raw)) is None:
                 self._frame(frame)
+                self._common.follow(self._lone_part())
+            else:
+                self._events.append(event)
+                self._catch_up()
         return self._taken()
 
     def end(self) -> list[Event]:
@@ -332,7 +338,6 @@ class ChatStreamDecoder:
 
     def _taken(self) -> list[Event]:
         events, self._events = self._events, []
-        self._common.follow(self._lone_part())
         return events
 
     def _frame(self, frame: Frame) -> None:
@@ -358,11 +363,13 @@ class ChatStreamDecoder:
     def _fail(self, error: GatewayError) -> None:
         """Give out what was held, then the error: text that came is never lost."""
         self._over = True
+        self._common.follow(None)
         self._flush()
         self._events.append(ResponseFailed(error=error))
 
     def _complete(self) -> None:
         self._over = True
+        self._common.follow(None)
         self._begin(Chunk())
         self._flush()
         for at, state in self._choices.items():

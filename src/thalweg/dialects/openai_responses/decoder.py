@@ -337,7 +337,7 @@ class ResponsesStreamDecoder:
             return
         self._begin(response)
         self._take_output(objects(response.output))
-        self._over = True
+        self._over, self._growing = True, None
         self._flush()
         self._report(response)
         status = "incomplete" if event.type == tables.INCOMPLETE or response.status == "incomplete" else "completed"
