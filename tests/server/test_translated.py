@@ -32,6 +32,7 @@ def messages(model: str, **fields: Any) -> bytes:
 LOST: dict[str, tuple[str, bytes, str]] = {
     "a field without a place": (CHAT, chat("sim-anthropic/text", seed=7, logit_bias={"5": 1}), "seed, logit_bias"),
     "a field that only one API knows": (CHAT, chat("sim-gemini/text", prediction={"type": "content"}), "prediction"),
+    "a field that no API knows": (CHAT, chat("sim-anthropic/text", min_p=0.1, nothing=None), "min_p"),
     "a value out of range": (CHAT, chat("sim-anthropic/text", temperature=1.5), "temperature"),
 }
 

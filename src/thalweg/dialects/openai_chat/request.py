@@ -116,13 +116,16 @@ class ChatRequest:
         return sum(narrow for narrow, _ in counts), sum(wide for _, wide in counts)
 
     def canon(self) -> Request:
-        """The request in no dialect."""
+        """The request in no dialect. Fields that we do not know go with it by their names."""
         try:
-            return Reader(self.body).request()
+            request = Reader(self.body).request()
         except RecursionError as error:
             raise too_deep() from error
+        unknown = {name: None for name, value in self._top().items() if name not in _FIELDS and value != NULL}
+        return msgspec.structs.replace(request, extensions=request.extensions | unknown) if unknown else request
 
 
+_FIELDS = frozenset(field.encode_name for field in msgspec.structs.fields(Body))
 _ENVELOPE = PREFIX.encode()
 _decode_messages = msgspec.json.Decoder(list[dict[str, Raw]]).decode
 
