@@ -52,6 +52,7 @@ def test_what_is_lost_is_named_and_refused_on_demand(gateway: Running, case: str
 
 ESSENTIAL: dict[str, tuple[str, bytes, str]] = {
     "several answers": (CHAT, chat("sim-anthropic/text", n=2), "n"),
+    "nothing but a warm cache": (MESSAGES, messages("sim-responses/text", max_tokens=0), "max_tokens"),
     "a search by the provider": (CHAT, chat("sim-gemini/text", web_search_options={}), "web_search_options"),
     "a talk that lies at the provider": (
         RESPONSES,

@@ -463,8 +463,10 @@ class _Writer:
         if temperature is not None and temperature > _MOST_TEMPERATURE:
             losses.approximate("temperature", "it must be below 2")
             temperature = _MOST_TEMPERATURE
+        if sampling.max_tokens == 0:
+            losses.refuse("max_tokens", "it makes at least one token")
         wire = {
-            "max_tokens": sampling.max_tokens,
+            "max_tokens": sampling.max_tokens or None,
             "temperature": temperature,
             "top_p": sampling.top_p,
             "top_k": sampling.top_k,

@@ -63,8 +63,10 @@ def _write_sampling(sampling: Sampling, losses: Losses) -> dict[str, Any]:
             losses.drop(name)
     if sampling.n > 1:
         losses.refuse("n", "the model's API makes one answer at a time")
+    if sampling.max_tokens == 0:
+        losses.refuse("max_tokens", "it makes at least one token")
     wire = {
-        "max_output_tokens": sampling.max_tokens,
+        "max_output_tokens": sampling.max_tokens or None,
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "top_logprobs": sampling.top_logprobs if sampling.logprobs else None,
