@@ -16,7 +16,9 @@ MOST_CHARS = 4 * 1024 * 1024
 """The longest envelope that is opened."""
 
 Place = str
-"""What it belongs to: the part it lies on (`""`), or the one after that (`next`)."""
+"""What it belongs to, in the words of the dialect that wrote it: nothing for the part it lies on, or such as `next`,
+`previous`, `text` or `raw:12` where its slot is another part's. Only the same dialect's reader has to understand it.
+"""
 
 _decode = msgspec.json.Decoder(tuple[str, str, str, str, str, str | None]).decode
 
