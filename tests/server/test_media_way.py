@@ -240,6 +240,7 @@ COUNTS = [
     ("/v1beta/models/sim/text:countTokens", CONTENTS, {"totalTokens": 1}),
     ("/v1/models/sim/text:countTokens", CONTENTS, {"totalTokens": 1}),
     ("/v1alpha/models/sim/text:countTokens", CONTENTS, {"totalTokens": 1}),
+    ("/v1beta1/publishers/google/models/sim/text:countTokens", CONTENTS, {"totalTokens": 1}),
     ("/v1beta/sim/text:countTokens", CONTENTS, {"totalTokens": 1}),
 ]
 

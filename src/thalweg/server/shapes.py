@@ -23,6 +23,7 @@ _BEGINNINGS: tuple[tuple[str, Encode], ...] = (
     ("/anthropic/", _anthropic),
     ("/v1/messages", _anthropic),
     ("/v1beta/", _gemini),
+    ("/v1beta1/", _gemini),
     ("/v1alpha/", _gemini),
 )
 _ENDS = (
@@ -30,7 +31,8 @@ _ENDS = (
     ("/responses", "openai-responses"),
     ("/messages", "anthropic"),
 )
-_VERSIONS = ("/v1beta/", "/v1/", "/v1alpha/")
+_VERSIONS = ("/v1beta/", "/v1/", "/v1beta1/", "/v1alpha/")
+"""`v1beta1` is Vertex's, which google-genai asks for in its Vertex mode."""
 _VERBS = (":generateContent", ":streamGenerateContent", ":countTokens", ":embedContent", ":batchEmbedContents")
 
 

@@ -33,6 +33,7 @@ _ENDS: dict[bytes, tuple[Wish, str]] = {
 _MODELS = re.compile(rb"/models(?:/(.+))?$")
 _LOOKS: tuple[tuple[bytes, str], ...] = (
     (b"/v1beta/", GEMINI),
+    (b"/v1beta1/", GEMINI),
     (b"/v1alpha/", GEMINI),
     (b"/anthropic/", ANTHROPIC),
     (b"/services/aigc/", DASHSCOPE),
