@@ -9,6 +9,7 @@ from thalweg.canon.errors import GatewayError, UpstreamBroke
 from thalweg.canon.events import (
     ChoiceFinished,
     Event,
+    PartDelta,
     Pinged,
     ResponseEnded,
     ResponseFailed,
@@ -27,6 +28,8 @@ from thalweg.dialects.dashscope_native.wire import (
     BadFrame,
     CallPiece,
     Choice,
+    CommonMessage,
+    CommonPiece,
     Function,
     Message,
     Output,
@@ -37,10 +40,14 @@ from thalweg.dialects.dashscope_native.wire import (
     others_in,
     payloads,
     read,
+    read_any,
+    read_common,
+    read_counts,
     sources_of,
     status_of,
     text_of,
 )
+from thalweg.dialects.kit.common import Both, CommonFrames, is_line, usage_in
 from thalweg.framing.sse import Frame
 
 
@@ -68,6 +75,57 @@ class _State:
         self.urls: set[str] = set()
 
 
+_COMMON_HEAD = b"event:result\n:HTTP_STATUS/200"
+"""What stands between a common frame's number and its data."""
+
+
+class _CommonAnswers(CommonFrames):
+    """The common frames of one stream, from their data on."""
+
+    __slots__ = ("_call", "part")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.part: Part | None = None
+        """The one part that may grow, where there is but one."""
+        self._call: _Call | None = None
+
+    def follow(self, part: Part | None, call: _Call | None) -> None:
+        """Which part may grow from now on, and what is known of it if it is a call."""
+        if part is not self.part:
+            self.part, self._call = part, call
+            self.forget()
+
+    def read(self, data: bytes) -> Both | None:
+        """By the parser, which looks only into fields that it knows."""
+        if not is_line(data) or self.part is None:
+            return None
+        if not data.isascii():
+            data.decode()
+        answer = read_common(data)
+        return self._text(self.part, answer.output.choices[0].message), usage_in(answer.usage)
+
+    def _text(self, part: Part, message: CommonMessage) -> str:
+        """What a message adds to the part; empty where it adds nothing, or to anything else."""
+        content, thought, calls = message.content, message.reasoning_content, message.tool_calls
+        text = "".join(piece.text for piece in content) if isinstance(content, list) else content
+        if part.kind == "tool_call":
+            return "" if text or thought else self._arguments(calls)
+        said, other = (text, thought) if part.kind == "text" else (thought, text)
+        return "" if other or calls else said or ""
+
+    def _arguments(self, calls: list[CommonPiece] | None) -> str:
+        call, piece = self._call, calls[0] if calls and len(calls) == 1 else None
+        if piece is None or call is None or piece.index != call.wire_index or piece.id not in (None, "", call.wire_id):
+            return ""
+        return piece.function.arguments
+
+    def counts(self, usage: bytes) -> bool:
+        """Every report counts that says its numbers."""
+        read_counts(usage)
+        return True
+
+
 class DashScopeStreamDecoder:
     """Reads one stream. Lives as long as the stream."""
 
@@ -83,20 +141,65 @@ class DashScopeStreamDecoder:
         """Output tokens of the last report, to tell a frame that repeats from one that goes on."""
         self._response_id: str | None = None
         self._spoke = False
+        self._common = _CommonAnswers()
         self._over = False
         self.finishes: dict[int, str] = {}
 
+    def grown(self, data: bytes) -> PartDelta | None:
+        """The short way of the common frame, by which the one open part grows."""
+        part = self._common.part
+        if part is None:
+            return None
+        head, _, rest = data.partition(b"\ndata:")
+        name, _, more = head.partition(b"\n")
+        if more != _COMMON_HEAD or name[:3] != b"id:" or 0x0D in name:
+            return None
+        text = self._common.text_in(rest)
+        if not text:
+            return None
+        if part.kind == "tool_call":
+            part.pieces.append((text, None))
+        return PartDelta(index=part.index, text=text)
+
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames."""
+        self._catch_up()
         for frame in frames:
-            if not self._over:
+            if self._over:
+                break
+            if (event := self.grown(frame.raw)) is None:
                 self._frame(frame)
+                self._follow()
+            else:
+                self._events.append(event)
+                self._catch_up()
         return self._taken()
+
+    def settle(self) -> list[Event]:
+        """The usage that was put off."""
+        self._catch_up()
+        return self._taken()
+
+    def _catch_up(self) -> None:
+        if (unread := self._common.take()) is not None:
+            self._report(0, read_any(unread))
+
+    def _follow(self) -> None:
+        """Which part the common frames go on with from now on: one that is alone, once it is known that frames hold
+        increments.
+        """
+        state = self._choices.get(0) if len(self._choices) == 1 and not self._over else None
+        part = state.line.alone if state is not None and self._growth.cumulative is False else None
+        call = state.calls[-1] if state is not None and state.calls else None
+        if part is not None and part.kind == "tool_call" and (call is None or call.part is not part):
+            part = None
+        self._common.follow(part, call)
 
     def end(self) -> list[Event]:
         """The body is over. It is complete if every choice had finished."""
         if self._over:
             return []
+        self._catch_up()
         if self._choices and all(state.finish for state in self._choices.values()):
             self._complete()
         else:
@@ -144,11 +247,13 @@ class DashScopeStreamDecoder:
     def _fail(self, error: GatewayError) -> None:
         """Give out what was held, then the error: text that came is never lost."""
         self._over = True
+        self._common.follow(None, None)
         self._flush()
         self._events.append(ResponseFailed(error=error))
 
     def _complete(self) -> None:
         self._over = True
+        self._common.follow(None, None)
         self._begin(Answer())
         self._flush()
         for at, state in self._choices.items():
@@ -175,9 +280,12 @@ class DashScopeStreamDecoder:
             # Every frame repeats it, so it is said once, at the end.
             self._tool_info = output.tool_info
         if is_usage(answer.usage):
-            self._reports[_index(choices[0]) if choices else 0] = answer.usage
-            raw = together(self._reports)
-            self._events.append(UsageReported(usage=usage_to_canon(raw), raw=raw))
+            self._report(_index(choices[0]) if choices else 0, answer.usage)
+
+    def _report(self, at: int, usage: dict[str, Any]) -> None:
+        self._reports[at] = usage
+        raw = together(self._reports)
+        self._events.append(UsageReported(usage=usage_to_canon(raw), raw=raw))
 
     def _moved(self, usage: Any) -> bool:
         made = usage.get("output_tokens") if isinstance(usage, dict) else None

@@ -61,6 +61,12 @@ class Line:
         self.sources: list[Citation] = []
         """What the next text that ends rests on."""
 
+    @property
+    def alone(self) -> Part | None:
+        """The open part, if no other waits for it to end."""
+        part = self._queue[0] if len(self._queue) == 1 else None
+        return None if part is None or part.index < 0 else part
+
     def grow(self, kind: PartKind, text: str, events: list[Event], logprobs: Any = None) -> None:
         """Text or reasoning goes on, or begins where something else was said last."""
         if not self._queue or self._queue[-1].kind != kind:

@@ -6,12 +6,13 @@ and a bare `message` (deep research). `choices_of` makes one of them.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from thalweg.canon.parts import Citation
 from thalweg.dialects.dashscope_native.tables import NOT_FINISHED, RESEARCHED
+from thalweg.dialects.kit.body import NULL
 from thalweg.framing.sse import Frame
 
 
@@ -75,8 +76,75 @@ class Answer(msgspec.Struct):
     error: Any = None
 
 
+class CommonText(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """A piece of a content that is a list, of text alone."""
+
+    text: str
+
+
+class CommonFunction(msgspec.Struct, gc=False):
+    """Arguments that go on."""
+
+    arguments: str
+
+
+class CommonPiece(msgspec.Struct, gc=False):
+    """A piece of a call that goes on."""
+
+    index: int
+    function: CommonFunction
+    id: str | None = None
+
+
+class CommonMessage(msgspec.Struct, gc=False):
+    """A message that goes on."""
+
+    content: str | list[CommonText] | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[CommonPiece] | None = None
+
+
+class CommonChoice(msgspec.Struct, gc=False):
+    """The first choice, going on."""
+
+    message: CommonMessage
+    finish_reason: Literal["null", ""] | None = None
+    index: Literal[0] = 0
+    logprobs: None = None
+
+
+class CommonOutput(msgspec.Struct, gc=False):
+    """An output that is one choice and no more."""
+
+    choices: tuple[CommonChoice]
+    message: None = None
+    search_info: None = None
+    tool_info: None = None
+
+
+class CommonAnswer(msgspec.Struct, gc=False):
+    """The common frame, which only adds to the first choice. What may not be there has a type of its own, so that the
+    parser refuses it.
+    """
+
+    output: CommonOutput
+    usage: msgspec.Raw = NULL
+    code: Literal[""] | None = None
+    error: None = None
+
+
+class Counts(msgspec.Struct, gc=False):
+    """The two numbers of a usage report that is one model's."""
+
+    input_tokens: Annotated[int, msgspec.Meta(ge=0)]
+    output_tokens: Annotated[int, msgspec.Meta(ge=0)]
+    models: None = None
+
+
+read_common = msgspec.json.Decoder(CommonAnswer).decode
+read_counts = msgspec.json.Decoder(Counts).decode
+read_any = msgspec.json.Decoder().decode
 _decode_answer = msgspec.json.Decoder(Answer).decode
-_decode_any = msgspec.json.Decoder().decode
 _STATUS = b"HTTP_STATUS/"
 _DONE = b"[DONE]"
 _SKIPPED_PHASE = "KeepAlive"
@@ -118,7 +186,7 @@ def read(payload: bytes) -> Answer:
 def _read_error(payload: bytes, reason: Exception) -> Answer:
     """An answer of another shape may still say an error."""
     try:
-        tree = _decode_any(payload)
+        tree = read_any(payload)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         raise BadFrame("sent a frame that is not JSON") from error
     if isinstance(tree, dict) and (tree.get("code") or tree.get("error")):

@@ -28,6 +28,11 @@ def usage_in(raw: msgspec.Raw) -> bytes | None:
     return None if len(raw) == _NULL_BYTES else bytes(raw)
 
 
+def is_line(data: bytes) -> bool:
+    """Whether bytes are one line and an empty one behind it, with LF."""
+    return data.find(b"\n") == len(data) - 2 and data[-1:] == b"\n" and 0x0D not in data
+
+
 class CommonFrames:
     """Reads the common frames of one stream, part after part. A dialect says what is one, and which usage counts."""
 

@@ -31,6 +31,7 @@ from thalweg.canon.events import (
 )
 from thalweg.canon.parts import Citation, PartKind, Signature
 from thalweg.dialects.kit.body import NULL
+from thalweg.dialects.kit.common import is_line
 from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.openai_responses import tables
 from thalweg.dialects.openai_responses.errors import error_said
@@ -221,22 +222,32 @@ class ResponsesStreamDecoder:
         if growing is None:
             return None
         payload = data.removeprefix(growing.head)
-        # One line, and an empty one; white space may end a JSON text.
-        if payload.find(b"\n") != len(payload) - 2 or payload[-1:] != b"\n" or 0x0D in payload:
+        if len(data) - len(payload) != len(growing.head) or not is_line(payload):
             return None
-        return self._grew(growing, payload) if len(data) - len(payload) == len(growing.head) else None
+        try:
+            if not payload.isascii():
+                payload.decode()
+            event = read_growth(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        if event.type != growing.kind or event.output_index != growing.place or not event.delta:
+            return None
+        if event.content_index != growing.content_place or event.summary_index != growing.summary_place:
+            return None
+        part = growing.part
+        if part.call is not None:
+            part.pieces.append((event.delta, None))
+        return PartDelta(index=part.index, text=event.delta)
 
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames."""
         for frame in frames:
             if self._over:
                 break
-            growing, data = self._growing, frame.data
-            if growing is not None and data is not None and not frame.lines:
-                if (event := self._grew(growing, data)) is not None:
-                    self._events.append(event)
-                    continue
-            self._frame(frame)
+            if (event := self.grown(frame.raw)) is None:
+                self._frame(frame)
+            else:
+                self._events.append(event)
         return self._taken()
 
     def settle(self) -> list[Event]:
@@ -261,23 +272,6 @@ class ResponsesStreamDecoder:
         self._over, self._growing = True, None
         self._flush()
         self._events.append(ResponseFailed(error=error))
-
-    def _grew(self, growing: _Growing, payload: bytes) -> PartDelta | None:
-        """What a payload adds to the part that is open and alone. `None`: it is another; nothing has happened."""
-        try:
-            if not payload.isascii():
-                payload.decode()
-            event = read_growth(payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-        if event.type != growing.kind or event.output_index != growing.place or not event.delta:
-            return None
-        if event.content_index != growing.content_place or event.summary_index != growing.summary_place:
-            return None
-        part = growing.part
-        if part.call is not None:
-            part.pieces.append((event.delta, None))
-        return PartDelta(index=part.index, text=event.delta)
 
     def _frame(self, frame: Frame) -> None:
         self._growing = None
