@@ -222,6 +222,9 @@ class StreamDecoder(Protocol):
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames. Never raises for what the upstream sent."""
 
+    def settle(self) -> list[Event]:
+        """What `grown` has put off, where the stream is cut off: usage that rides on common frames."""
+
     def end(self) -> list[Event]:
         """The body has ended: the last events, with exactly one `ResponseEnded` or `ResponseFailed` over all calls."""
 
@@ -235,6 +238,9 @@ class StreamEncoder(Protocol):
 
     def encode(self, events: Iterable[Event]) -> list[bytes]:
         """One piece of bytes for each frame."""
+
+    def grow(self, event: PartDelta) -> bytes:
+        """What `encode` makes of one event by which a part grows, joined: the short way, for the many."""
 
     def keepalive(self) -> bytes:
         """What breaks a silence; also before the first event."""

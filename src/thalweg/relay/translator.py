@@ -51,13 +51,13 @@ class Reader:
         self._adapter = Adapter(sent) if sent is not None else None
         self._listener = listener
         self._prompt_chars = prompt_chars
-        self._grown = getattr(decoder, "grown", _never)
+        self._grown = decoder.grown
 
     def grown(self, data: bytes) -> PartDelta | None:
         """The short way of the common frame; see `StreamDecoder.grown`."""
         if self._adapter is not None and self._adapter.holds:
             return None
-        event: PartDelta | None = self._grown(data)
+        event = self._grown(data)
         if event is not None:
             self.watch.saw_text(event.text)
             if self._listener is not None:
@@ -67,6 +67,11 @@ class Reader:
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames."""
         return self._taken(self._decoder.feed(frames))
+
+    def settle(self) -> None:
+        """The stream is cut off: take what was put off into the watch."""
+        if events := self._decoder.settle():
+            self._taken(events)
 
     def end(self) -> list[Event]:
         """The body has ended as its framing says."""
@@ -120,11 +125,9 @@ class Translator:
 
     def pass_on(self, data: bytes) -> bytes | None:
         """The client's bytes for the common frame, by which a part grows."""
-        event = None if self._encoder.error is not None else self._reader.grown(data)
-        if event is None:
-            return None
-        frames = self._encoder.encode((event,))
-        return frames[0] if len(frames) == 1 else b"".join(frames)
+        encoder = self._encoder
+        event = self._reader.grown(data) if encoder.error is None else None
+        return None if event is None else encoder.grow(event)
 
     def feed(self, frames: Iterable[Frame]) -> list[bytes]:
         """The client's frames for an upstream's."""
@@ -139,7 +142,8 @@ class Translator:
         return self._written(self._reader.take(events))
 
     def settle(self) -> None:
-        """Nothing is put off."""
+        """Nothing more comes: read the usage that the short way has put off."""
+        self._reader.settle()
 
     def keepalive(self) -> bytes:
         """What breaks a silence."""
@@ -157,10 +161,6 @@ class Translator:
         if self._encoder.error is not None and self.watch.error is None:
             self.watch.error, self.watch.done, self.watch.complete = self._encoder.error, False, False
         return frames
-
-
-def _never(_: bytes) -> PartDelta | None:
-    return None
 
 
 def _on_started(watch: Watch, event: ResponseStarted) -> None:

@@ -51,6 +51,7 @@ from thalweg.dialects.anthropic_messages.tables import (
 )
 from thalweg.dialects.kit.separators import escape_separators
 
+_encode = msgspec.json.Encoder().encode
 STOP_FRAME = write("message_stop", {})
 _DELTA_HEAD = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":%b:'
 _DELTA_FIELDS = {
@@ -83,6 +84,8 @@ class AnthropicStreamEncoder:
         """Whether its block has begun."""
         self._head = b""
         """What its deltas begin with."""
+        self._plain = False
+        """Whether its deltas go out as they come."""
         self._held: list[str] | None = None
         """Arguments that are no JSON object as they come, until they are whole."""
         self._signature: Signature | None = None
@@ -105,6 +108,12 @@ class AnthropicStreamEncoder:
             else:
                 frames += _WRITERS[type(event)](self, event, batch, at)
         return frames
+
+    def grow(self, event: PartDelta) -> bytes:
+        """The frame for one event by which a part grows."""
+        if self._plain and event.text and not event.choice:
+            return self._delta(event.text)
+        return b"".join(self.encode((event,)))
 
     def keepalive(self) -> bytes:
         """A ping."""
@@ -160,6 +169,7 @@ class AnthropicStreamEncoder:
         if event.choice:
             return []
         self._part, self._open, self._carried, self._said, self._held = event, False, False, False, None
+        self._plain = False
         self._signature = _signature_ahead(event, batch, at) if event.kind in ("text", "tool_call") else None
         self._refused = self._refused or event.kind == "refusal"
         if event.kind != "tool_call":
@@ -188,6 +198,7 @@ class AnthropicStreamEncoder:
         if part.kind == "tool_call":
             return self._grow_call(text)
         if self._open:
+            self._plain = True
             return [self._delta(text)]
         if part.kind not in _SKELETONS or (self._hides and part.kind == "reasoning"):
             return []  # media, and what only another dialect understands
@@ -201,17 +212,18 @@ class AnthropicStreamEncoder:
         if not self._said and (text.lstrip()[:1] != "{" or text.strip() == "{}"):
             self._held = [text] if text.strip() else None
             return []
-        self._said = True
+        self._said = self._plain = True
         return [self._delta(text)]
 
     def _delta(self, text: str) -> bytes:
-        return self._head + escape_separators(msgspec.json.encode(text)) + b"}}\n\n"
+        said = _encode(text)
+        return self._head + (said if said.isascii() else escape_separators(said)) + b"}}\n\n"
 
     def _on_part_ended(self, event: PartEnded, _: Sequence[Event], __: int) -> list[bytes]:
         part = self._part
         if part is None or event.choice:
             return []
-        self._part = None
+        self._part, self._plain = None, False
         return _ENDINGS[part.kind](self, part, event)
 
     def _end_text(self, _: PartStarted, event: PartEnded) -> list[bytes]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from thalweg.canon.errors import GatewayError
 from thalweg.canon.events import (
     ChoiceFinished,
     Event,
@@ -65,6 +66,7 @@ class DashScopeStreamEncoder:
     """Writes one client's stream, one frame for each delta. Lives as long as the answer."""
 
     content_type = CONTENT_TYPE
+    error: GatewayError | None = None
 
     def __init__(self, asked: Request, *, response_id: str) -> None:
         self._form = form_of(asked)
@@ -86,6 +88,10 @@ class DashScopeStreamEncoder:
         for event in events:
             frames += _WRITERS[type(event)](self, event)
         return frames
+
+    def grow(self, event: PartDelta) -> bytes:
+        """The frames for one event by which a part grows."""
+        return b"".join(self.encode((event,)))
 
     def keepalive(self) -> bytes:
         """A comment: whatever is no id, event, status or data is passed over."""

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from thalweg.canon.errors import GatewayError
 from thalweg.canon.events import (
     ChoiceFinished,
     Event,
@@ -84,7 +85,7 @@ def shows_thoughts(asked: Request) -> bool:
 class _PartState:
     """One part while it is being written."""
 
-    __slots__ = ("pieces", "placed", "started")
+    __slots__ = ("around", "pieces", "placed", "started")
 
     def __init__(self, started: PartStarted) -> None:
         self.started = started
@@ -92,6 +93,8 @@ class _PartState:
         """What is held until it is whole: a call's arguments, a file."""
         self.placed = True
         """Whether a text is ASCII so far."""
+        self.around: tuple[bytes, bytes] | None = None
+        """What stands before and after the text in a frame of SSE that only adds to it."""
 
 
 class _ChoiceState:
@@ -114,8 +117,8 @@ class GeminiStreamEncoder:
         self._writer = _PartWriter(shows_thoughts=shows_thoughts(asked))
         self._framer = Framer(array=asked.framing == "json-array")
         self.content_type = self._framer.content_type
+        self.error: GatewayError | None = None
         self._tail = _tail(response_id, model)
-        self._tails: dict[tuple[Said, int], bytes] = {}
         self._usage: UsageReported | None = None
 
     def encode(self, events: Iterable[Event]) -> list[bytes]:
@@ -128,6 +131,16 @@ class GeminiStreamEncoder:
                 frames += [self._parts(choice, found) for choice, found in self._writer.take(event)]
         return frames
 
+    def grow(self, event: PartDelta) -> bytes:
+        """The frame for one event by which a part grows. All but its text is the same every time."""
+        state = self._writer.open.get(event.index)
+        if state is None or state.around is None or not event.text or event.logprobs:
+            return b"".join(self._on_delta(event))
+        text = _encode(event.text)
+        if not text.isascii():
+            state.placed, text = False, escape_separators(text)
+        return state.around[0] + text + state.around[1]
+
     def keepalive(self) -> bytes:
         """A blank line."""
         return KEEPALIVE
@@ -138,15 +151,16 @@ class GeminiStreamEncoder:
             return []
         if said == "text" and event.logprobs and (logprobs := logprobs_to_wire(event.logprobs)):
             return [self._parts(event.choice, {"text": event.text}, logprobs)]
-        tail = self._tails.get((said, event.choice)) or self._new_tail(said, event.choice)
-        return [self._framer.frame(escape_separators(_TEXT + _encode(event.text) + tail))]
+        after = self._after(said, event.choice)
+        frame = self._framer.frame(_TEXT + escape_separators(_encode(event.text)) + after)
+        if not self._framer.array:
+            self._writer.open[event.index].around = b"data: " + _TEXT, after + b"\n\n"
+        return [frame]
 
-    def _new_tail(self, said: Said, choice: int) -> bytes:
-        """What stands behind a text; the same for all deltas of its kind."""
+    def _after(self, said: Said, choice: int) -> bytes:
+        """What stands behind a text; the same for all deltas of a part."""
         mark = b',"thought":true' if said == "thought" else b""
-        tail = mark + b'}],"role":"model"},"index":%d}]' % choice + self._tail
-        self._tails[said, choice] = tail
-        return tail
+        return mark + b'}],"role":"model"},"index":%d}]' % choice + escape_separators(self._tail)
 
     def _parts(self, choice: int, part: PartWire, logprobs: Any = None) -> bytes:
         candidate = b'{"content":{"parts":[' + _encode(part) + b'],"role":"model"},"index":%d' % choice
@@ -184,7 +198,7 @@ class _PartWriter:
 
     def __init__(self, *, shows_thoughts: bool) -> None:
         self._shows_thoughts = shows_thoughts
-        self._open: dict[int, _PartState] = {}
+        self.open: dict[int, _PartState] = {}
         self._choices: dict[int, _ChoiceState] = {}
 
     def take(self, event: Event) -> list[_Placed]:
@@ -194,7 +208,7 @@ class _PartWriter:
 
     def said(self, event: PartDelta) -> Said | None:
         """As what a delta is said; `None` for one that is held, or not shown."""
-        state = self._open[event.index]
+        state = self.open[event.index]
         kind = state.started.kind
         if kind in ("text", "refusal"):
             if state.placed and not event.text.isascii():
@@ -211,7 +225,7 @@ class _PartWriter:
         return [_last(at, state) for at, state in states.items()]
 
     def _on_started(self, event: PartStarted) -> list[_Placed]:
-        self._open[event.index] = _PartState(event)
+        self.open[event.index] = _PartState(event)
         return self._release(event.choice)
 
     def _release(self, choice: int) -> list[_Placed]:
@@ -221,7 +235,7 @@ class _PartWriter:
         return [(choice, held)] if held is not None else []
 
     def _on_ended(self, event: PartEnded) -> list[_Placed]:
-        state = self._open.pop(event.index)
+        state = self.open.pop(event.index)
         part = _ENDS[state.started.kind](self, state, event)
         return [(event.choice, part)] if part is not None else []
 

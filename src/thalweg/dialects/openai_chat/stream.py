@@ -571,8 +571,8 @@ class ChatStreamEncoder:
             "created": created,
             "model": model,
         }
-        self._text_frame: tuple[bytes, bytes] | None = None
-        """What stands before and after the text in a chunk that only adds text to the first choice."""
+        self._around: dict[int, tuple[bytes, bytes]] = {}
+        """What stands before and after the text in a chunk that only adds to a part."""
         self._roles: set[int] = set()
         self._calls: dict[int, int] = {}
         self._calls_of: dict[int, int] = {}
@@ -592,14 +592,15 @@ class ChatStreamEncoder:
             frames += _WRITERS[type(event)](self, event)
         return frames
 
-    def _text(self, event: PartDelta) -> bytes:
-        """The common chunk. All but its text is the same every time."""
-        if self._text_frame is None:
-            # The last one: a model's name, which comes before it, may hold anything.
-            before, _, after = self._frame(0, {"content": _MARK}).rpartition(_MARK_BYTES)
-            self._text_frame = before, after
-        before, after = self._text_frame
-        return b"%b%b%b" % (before, escape_separators(_encode(event.text)), after)
+    def grow(self, event: PartDelta) -> bytes:
+        """The chunk for one event by which a part grows. All but its text is the same every time."""
+        around = self._around.get(event.index)
+        if around is None or event.logprobs is not None or not event.text:
+            return b"".join(self._on_part_delta(event))
+        if event.index in self._lengths:
+            self._lengths[event.index] += len(event.text)
+        text = _encode(event.text)
+        return around[0] + (text if text.isascii() else escape_separators(text)) + around[1]
 
     def keepalive(self) -> bytes:
         """A chunk that says nothing."""
@@ -626,7 +627,6 @@ class ChatStreamEncoder:
 
     def _on_started(self, event: ResponseStarted) -> list[bytes]:
         self._head |= {name: value for name, value in event.extras.items() if name in _HEAD_EXTRAS}
-        self._text_frame = None
         return [self._frame(0, {})]
 
     def _on_part_started(self, event: PartStarted) -> list[bytes]:
@@ -639,19 +639,27 @@ class ChatStreamEncoder:
         return [self._frame(event.choice, _CALL_STARTS[event.call_kind](number, event))]
 
     def _on_part_delta(self, event: PartDelta) -> list[bytes]:
-        started = self._parts[event.index]
         if not event.text:
             return []
+        if event.logprobs is None and event.index in self._around:
+            return [self.grow(event)]
+        started, number = self._parts[event.index], self._calls.get(event.index, 0)
         self._spoke.add(event.index)
-        if started.kind == "text" and event.logprobs is None and event.choice == 0 and 0 in self._roles:
-            return [self._text(event)]
         if started.kind == "reasoning":
             self._lengths[event.index] = self._lengths.get(event.index, 0) + len(event.text)
-        delta = _DELTAS[started.kind](self._calls.get(event.index, 0), started, event.text)
-        return [self._frame(event.choice, delta, logprobs=event.logprobs)] if delta else []
+        delta = _DELTAS[started.kind](number, started, event.text)
+        if not delta:
+            return []
+        frame = self._frame(event.choice, delta, logprobs=event.logprobs)
+        # The last one: a model's name, which comes before it, may hold anything.
+        mark = self._frame(event.choice, _DELTAS[started.kind](number, started, _MARK))
+        before, _, after = mark.rpartition(_MARK_BYTES)
+        self._around[event.index] = before, after
+        return [frame]
 
     def _on_part_ended(self, event: PartEnded) -> list[bytes]:
         started = self._parts[event.index]
+        self._around.pop(event.index, None)
         if started.kind == "tool_call":
             return self._call_ended(started, event)
         if started.kind == "reasoning":

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from thalweg.canon.errors import GatewayError, Internal
@@ -29,6 +30,7 @@ from thalweg.canon.finish import FinishReason
 from thalweg.canon.parts import Signature, ToolCall
 from thalweg.canon.request import Request
 from thalweg.canon.usage import Usage
+from thalweg.dialects.kit.separators import escape_separators
 from thalweg.dialects.openai_responses import tables
 from thalweg.dialects.openai_responses.errors import encode_stream_error, failure_of, write_event
 from thalweg.dialects.openai_responses.items import (
@@ -48,11 +50,15 @@ from thalweg.dialects.openai_responses.response import Page, shown_form
 from thalweg.dialects.openai_responses.tables import CONTENT_TYPE, MOST_KEPT_CHARS, NAME, status_of
 from thalweg.dialects.openai_responses.wire import CallGrown, ContentGrown, SummaryGrown, TextGrown
 
+_encode = msgspec.json.Encoder().encode
+_MARK = "\ue000"
+"""Stands where the text is to be."""
+
 
 class _Open:
     """The item that is being written, and the part in it."""
 
-    __slots__ = ("content", "item_id", "kind", "logprobs", "part", "pieces", "place", "said", "whole")
+    __slots__ = ("content", "item_id", "kind", "logprobs", "part", "pieces", "place", "said", "template", "whole")
 
     def __init__(self, kind: str, place: int, item_id: str) -> None:
         self.kind = kind
@@ -65,6 +71,8 @@ class _Open:
         self.logprobs: list[Any] = []
         self.said = False
         """Whether the part has been announced."""
+        self.template: bytes | None = None
+        """An event that only adds to the part, but for its number and the text."""
         self.whole: Callable[[str], Item] | None = None
         """Writes the item with a status, once all of it has come."""
 
@@ -105,6 +113,20 @@ class ResponsesStreamEncoder:
             if self.error is None or type(event) is ResponseFailed:
                 frames += _WRITERS[type(event)](self, event)
         return frames
+
+    def grow(self, event: PartDelta) -> bytes:
+        """The event for one by which a part grows. All but its number and its text is the same every time."""
+        open_, text = self._open, event.text
+        if open_ is None or open_.template is None or open_.part is None or open_.part.index != event.index:
+            return b"".join(self.encode((event,)))
+        if not text or event.logprobs is not None or self._room < len(text) or self.error is not None:
+            return b"".join(self.encode((event,)))
+        self._room -= len(text)
+        open_.pieces.append(text)
+        number = self._sequence
+        self._sequence = number + 1
+        said = _encode(text)
+        return open_.template % (number, said if said.isascii() else escape_separators(said))
 
     def keepalive(self) -> bytes:
         """The answer's beginning, again or for the first time."""
@@ -181,7 +203,7 @@ class ResponsesStreamEncoder:
         open_ = self._open
         if open_ is None or open_.kind != "message":
             open_, frames = self._begin("message", lambda item_id: write_message(item_id, [], "in_progress"))
-        open_.part, open_.pieces, open_.logprobs = event, [], []
+        open_.part, open_.pieces, open_.logprobs, open_.template = event, [], [], None
         open_.whole = lambda status: write_message(open_.item_id, open_.content, status)
         self._refused = self._refused or event.kind == "refusal"
         part = write_text("") if event.kind == "text" else write_refusal("")
@@ -217,7 +239,19 @@ class ResponsesStreamEncoder:
             self.error = Internal("The answer is too long to be kept, and this API repeats it at its end.")
             return []
         open_.pieces.append(event.text)
-        return _GROWERS[open_.part.kind](self, open_, event)
+        frames = _GROWERS[open_.part.kind](self, open_, event)
+        if open_.template is None:
+            open_.template = self._template(open_, open_.part)
+        return frames
+
+    def _template(self, open_: _Open, part: PartStarted) -> bytes:
+        number = self._sequence
+        (frame,) = _GROWERS[part.kind](self, open_, PartDelta(index=part.index, text=_MARK))
+        self._sequence = number
+        before, name, rest = frame.replace(b"%", b"%%").partition(b'"sequence_number":')
+        # The last one: what comes before it may hold anything.
+        between, _, after = rest[len(b"%d" % number) :].rpartition(_encode(_MARK))
+        return b"%b%b%%d%b%%b%b" % (before, name, between, after)
 
     def _grow_text(self, open_: _Open, event: PartDelta) -> list[bytes]:
         logprobs: list[Any] = []

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from thalweg.canon.errors import GatewayError
-from thalweg.canon.events import Event, PartEnded, ResponseFailed, UsageReported
+from thalweg.canon.events import Event, PartDelta, PartEnded, ResponseFailed, UsageReported
 from thalweg.canon.usage import Usage
 from thalweg.dialects.base import StreamEncoder
 from thalweg.simulator.manners.errors import Errors, refusal_of
@@ -93,6 +93,10 @@ class MannerEncoder:
             if isinstance(event, PartEnded):
                 frames += self._close_call(event.choice)
         return frames
+
+    def grow(self, event: PartDelta) -> bytes:
+        """The frames for one event by which a part grows."""
+        return b"".join(self.encode([event]))
 
     def _reshaped(self, frame: bytes) -> list[bytes]:
         if frame == _DONE:

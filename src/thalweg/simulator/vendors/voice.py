@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import cast
 
 from thalweg.canon.errors import GatewayError
-from thalweg.canon.events import Event
+from thalweg.canon.events import Event, PartDelta
 from thalweg.canon.request import Request
 from thalweg.canon.response import Response
 from thalweg.dialects.base import Dialect, StreamEncoder, WireAnswer
@@ -70,6 +70,10 @@ class AccentedEncoder:
     def encode(self, events: Iterable[Event]) -> list[bytes]:
         """One piece of bytes for each frame."""
         return [self._accent.frame(frame) for frame in self._plain.encode(self._accent.events(list(events)))]
+
+    def grow(self, event: PartDelta) -> bytes:
+        """The frames for one event by which a part grows."""
+        return b"".join(self.encode([event]))
 
     def keepalive(self) -> bytes:
         """What breaks a silence."""
