@@ -9,6 +9,7 @@ PIP_TOOLS = pip-tools==7.6.2
 PYTEST = .venv/bin/python -m pytest --timeout 120
 ARGS ?=
 
+JUDGES = tests/conformance/judges
 NODE_MODULES = tests/node/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
@@ -60,9 +61,9 @@ judges: sdk clients litellm node go java ## Install everything that `make confor
 
 node: $(NODE_MODULES) ## Install the official Node SDK that the tests call the gateway with.
 
-go: examples/go/bin/.built ## Build the examples in Go, with Ark's SDK.
+go: examples/go/bin/.built $(JUDGES)/go/bin/.built ## Build the examples and the judge in Go, with Ark's SDK.
 
-java: examples/java/target/.built ## Build the examples in Java, with OpenAI's SDK.
+java: examples/java/target/.built $(JUDGES)/java/target/.built ## Build the examples and the judge in Java, with OpenAI's SDK.
 
 lock: .venv/.project ## Write requirements/*.txt anew from *.in; ARGS=--upgrade takes newer indirect versions.
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(PYTHON) -m venv "$$tools" && \
@@ -76,7 +77,7 @@ lock: .venv/.project ## Write requirements/*.txt anew from *.in; ARGS=--upgrade 
 
 clean: ## Remove what the targets above have made.
 	rm -rf .venv .venv-sdk .venv-clients .venv-litellm tests/node/node_modules build dist src/thalweg.egg-info
-	rm -rf examples/go/bin examples/java/target
+	rm -rf examples/go/bin examples/java/target $(JUDGES)/go/bin $(JUDGES)/java/target
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -106,13 +107,17 @@ $(NODE_MODULES): tests/node/package-lock.json tests/node/package.json
 	@touch $@
 
 examples/go/bin/.built: examples/go/go.sum $(wildcard examples/go/*/*.go)
+$(JUDGES)/go/bin/.built: $(JUDGES)/go/go.sum $(wildcard $(JUDGES)/go/*/*.go)
+%/go/bin/.built:
 	@command -v go >/dev/null
-	@echo "Building the examples in Go (once) ..."
-	@cd examples/go && go build -o bin/ ./...
+	@echo "Building $*/go (once) ..."
+	@cd $*/go && go build -o bin/ ./...
 	@touch $@
 
 examples/java/target/.built: examples/java/pom.xml $(wildcard examples/java/src/main/java/example/*.java)
+$(JUDGES)/java/target/.built: $(JUDGES)/java/pom.xml $(wildcard $(JUDGES)/java/src/main/java/judge/*.java)
+%/java/target/.built:
 	@command -v mvn >/dev/null
-	@echo "Building the examples in Java (once) ..."
-	@cd examples/java && mvn --quiet --batch-mode compile
+	@echo "Building $*/java (once) ..."
+	@cd $*/java && mvn --quiet --batch-mode compile
 	@touch $@

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,9 +27,14 @@ UPSTREAMS = {
 
 
 LACKS = {
-    ("content filter", "sim-dashscope"): "DashScope has no such finish: it breaks off with an error",
+    "content filter @ sim-dashscope": "DashScope has no such finish: it breaks off with an error",
+    "agent loop, careless @ gemini sim-gemini": "Gemini itself refuses calls whose signatures are lost",
+    "agent loop, careless, the same, thinking @ anthropic sim-anthropic": "Anthropic itself refuses calls whose thoughts "
+    "are lost, while it thinks",
 }
-"""What an upstream's dialect itself does not have."""
+"""What an upstream's dialect itself does not have. A key is a feature, a case, or both with a comma between them; and
+behind ` @ `, where it holds only there, an upstream, with a client's dialect before it where both must be so.
+"""
 
 
 class Absent(Exception):
@@ -48,8 +52,12 @@ class Client:
     loop: tuple[str, ...] = ()
     forgets: tuple[str, ...] = ()
     """Ways in which the SDK gives nothing that could be sent back."""
+    keeps: tuple[str, ...] = ()
+    """Ways in which the SDK keeps the talk itself."""
+    forbids: tuple[str, ...] = ()
+    """Ways in which it tells the model that no argument may be there that a schema does not name."""
     lacks: Mapping[str, str] = field(default_factory=dict)
-    """Features, or names of cases, that the SDK itself does not have, each with what is so."""
+    """What the SDK itself does not have, each with what is so. The keys are as those of `LACKS`."""
 
 
 @dataclass(frozen=True)
@@ -119,8 +127,16 @@ _COMMANDS = {
     "java": _in_java,
 }
 
+_NO_PROOFS = "it does not ask for encrypted thoughts, without which OpenAI takes back none that it has not stored"
+_ARK_RESPONSES = {
+    "models": "the SDK lists none",
+    "reasoning @ sim-responses": "it does not ask for a summary, as OpenAI wants it; Ark gives it unasked",
+    "signatures @ sim-responses": _NO_PROOFS,
+    "agent loop, answers as they were @ sim-responses": _NO_PROOFS,
+}
 _NO_STOP = {"stop sequences": "the dialect has none"}
 _FRAMEWORK = {"token counts": "the framework has none", "models": "the framework lists none"}
+_LITELLM = {"structured output": "of a model that it does not know, it asks for JSON in words"}
 _NO_COUNT = {"token counts": "the dialect has none"}
 
 ROWS: tuple[JudgeRow, ...] = (
@@ -164,7 +180,7 @@ ROWS: tuple[JudgeRow, ...] = (
                 "openai-responses",
                 ("stream", "async stream"),
                 ("whole", "async whole"),
-                lacks=_NO_STOP | _NO_COUNT | {"models": "the SDK lists none"},
+                lacks=_NO_STOP | _NO_COUNT | _ARK_RESPONSES,
             ),
         ),
     ),
@@ -188,7 +204,17 @@ ROWS: tuple[JudgeRow, ...] = (
         "Google's SDK for Python",
         "sdk",
         "genai_judge.py",
-        (Client("gemini", "gemini", ("stream", "async stream", "chat"), ("whole", "async whole"), ("own loop",)),),
+        (
+            Client(
+                "gemini",
+                "gemini",
+                ("stream", "async stream", "chat"),
+                ("whole", "async whole"),
+                ("own loop",),
+                keeps=("chat",),
+                forbids=("own loop",),
+            ),
+        ),
     ),
     JudgeRow(
         "openai-node",
@@ -212,7 +238,7 @@ ROWS: tuple[JudgeRow, ...] = (
         "Google's SDK for Node",
         "node",
         "genai.mjs",
-        (Client("gemini", "gemini", ("stream", "chat")),),
+        (Client("gemini", "gemini", ("stream", "chat"), keeps=("chat",)),),
     ),
     JudgeRow(
         "ai-sdk",
@@ -256,12 +282,12 @@ ROWS: tuple[JudgeRow, ...] = (
         "clients",
         "pydantic_judge.py",
         tuple(
-            Client(dialect, dialect, loop=("own loop",), lacks=_FRAMEWORK | lacks)
-            for dialect, lacks in (
-                ("openai-chat", {}),
-                ("openai-responses", _NO_STOP),
-                ("anthropic", {}),
-                ("gemini", {}),
+            Client(dialect, dialect, loop=("own loop",), forbids=forbids, lacks=_FRAMEWORK | lacks)
+            for dialect, forbids, lacks in (
+                ("openai-chat", ("stream", "whole", "own loop"), {}),
+                ("openai-responses", ("stream", "whole", "own loop"), _NO_STOP),
+                ("anthropic", (), {"structured output": "of models that it does not know it asks for none"}),
+                ("gemini", (), {}),
             )
         ),
     ),
@@ -285,6 +311,8 @@ ROWS: tuple[JudgeRow, ...] = (
                 loop=("own loop",),
                 lacks=_FRAMEWORK
                 | {
+                    "errors before, too many requests": "it asks again, and waits",
+                    "errors before, overloaded": "it asks again, and waits",
                     "reasoning": "it shows none",
                     "signatures": "it shows no thoughts",
                     "tools": "it runs them itself",
@@ -307,9 +335,13 @@ ROWS: tuple[JudgeRow, ...] = (
                 dialect,
                 ("stream", "async stream"),
                 ("whole", "async whole"),
-                lacks=_FRAMEWORK,
+                lacks=_FRAMEWORK | lacks,
             )
-            for dialect in ("openai-chat", "anthropic", "gemini")
+            for dialect, lacks in (
+                ("openai-chat", {}),
+                ("anthropic", _LITELLM | {"overloaded": "it says 500 instead of 529"}),
+                ("gemini", _LITELLM | {"a system prompt": "it puts the system prompt before the user's words"}),
+            )
         ),
     ),
     JudgeRow(
@@ -322,7 +354,7 @@ ROWS: tuple[JudgeRow, ...] = (
             Client(
                 "openai-responses",
                 "openai-responses",
-                lacks=_NO_STOP | _NO_COUNT | {"models": "the SDK lists none"},
+                lacks=_NO_STOP | _NO_COUNT | _ARK_RESPONSES,
             ),
         ),
     ),
@@ -345,9 +377,3 @@ ROWS: tuple[JudgeRow, ...] = (
         absent="its package, com.volcengine:volcengine-java-sdk-ark-runtime, is not in the registry that this is built with",
     ),
 )
-
-
-def node_versions(names: list[str]) -> dict[str, str]:
-    """The installed versions of packages of Node's."""
-    modules = ROOT / "tests" / "node" / "node_modules"
-    return {name: json.loads((modules / name / "package.json").read_text())["version"] for name in names}

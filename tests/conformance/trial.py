@@ -10,7 +10,8 @@ from typing import Any
 
 from tests.conformance.cases import AGENT_TOOLS, CASES, ERRAND, QUICK, Case, Failed
 from tests.conformance.judge import Got, Judge, JudgeDied
-from tests.conformance.table import LACKS, UPSTREAMS, Client, JudgeRow
+from tests.conformance.table import LACKS, ROOT, ROWS, UPSTREAMS, Absent, Client, JudgeRow
+from tests.live.gateway import clean_environment
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Gateway:
         return called
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        asked = urllib.request.Request(  # noqa: S310 - the address is the gateway's own
+        asked = urllib.request.Request(
             self.url + path,
             json.dumps(body).encode(),
             {"content-type": "application/json", "authorization": f"Bearer {self.key}"},
@@ -122,6 +123,7 @@ class _Stand:
         self.dialect = client.dialect
         self.upstream = upstream
         self.way = way
+        self.forbids = way in client.forbids
         self._client = client
         self._gateway = gateway
         self._judge = judge
@@ -138,23 +140,63 @@ class _Stand:
         return self._gateway.yardstick(model, turns, more)
 
 
+def lacking(client: Client, case: Case, upstream: str) -> str | None:
+    """Why this is not asked, where it is not."""
+    for told in (client.lacks, LACKS):
+        for place in (case.feature, case.name, f"{case.feature}, {case.name}"):
+            for key in (place, f"{place} @ {upstream}", f"{place} @ {client.dialect} {upstream}"):
+                if key in told:
+                    return told[key]
+    return None
+
+
 def _ways(case: Case, client: Client) -> list[str]:
     kinds = {"stream": [client.stream], "whole": [client.whole], "loop": [client.loop]}
     kinds["both"] = kinds["stream"] + kinds["whole"]
     found = [way for kind in kinds[case.ways] for way in (kind if case.every else kind[:1])]
-    return [way for way in found if not (case.echoes and way in client.forgets)]
+    left_out = (client.forgets if case.echoes else ()) + (client.keeps if case.rebuilds else ())
+    return [way for way in found if way not in left_out]
 
 
-def try_judge(
-    row: JudgeRow, judge: Judge, gateway: Gateway, upstreams: tuple[str, ...] = tuple(UPSTREAMS)
-) -> Iterator[Verdict]:
+@dataclass(frozen=True)
+class Trial:
+    """All that one judge says, or why it says nothing."""
+
+    judge: str
+    verdicts: list[Verdict]
+    versions: dict[str, str]
+    absent: str = ""
+
+
+class Session:
+    """A running gateway, and whoever is to judge it."""
+
+    def __init__(self, url: str, key: str) -> None:
+        self._gateway = Gateway(url, key)
+        self._environment = clean_environment({"BASE_URL": url, "API_KEY": key})
+
+    def try_judge(self, name: str, upstreams: tuple[str, ...] = tuple(UPSTREAMS)) -> Trial:
+        """Start a judge and hold it to every case."""
+        row = next(row for row in ROWS if row.name == name)
+        try:
+            judge = Judge(row.command(), self._environment, ROOT)
+            judge.start()
+        except Absent as absent:
+            return Trial(name, [], {}, str(absent))
+        except JudgeDied as died:
+            return Trial(name, [], {}, f"it does not start: {died}")
+        try:
+            return Trial(name, list(_verdicts(row, judge, self._gateway, upstreams)), judge.versions)
+        finally:
+            judge.stop()
+
+
+def _verdicts(row: JudgeRow, judge: Judge, gateway: Gateway, upstreams: tuple[str, ...]) -> Iterator[Verdict]:
     """Every case with every client of a judge. A judge that dies in a case fails it and is started anew."""
     for client in row.clients:
         for case in CASES:
-            if case.feature in client.lacks or case.name in client.lacks:
-                continue
             for upstream in upstreams if case.upstream else ("",):
-                if (case.feature, upstream) in LACKS:
+                if lacking(client, case, upstream):
                     continue
                 for way in _ways(case, client):
                     stand = _Stand(gateway, judge, client, upstream, way)

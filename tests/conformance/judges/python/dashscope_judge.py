@@ -21,12 +21,16 @@ class Compatible(Client):
     def ways(self) -> dict[str, Way]:
         return {"stream": self.stream, "whole": self.whole}
 
+    def _request(self, ask: Ask) -> dict[str, Any]:
+        request = chat_request(ask, self.natives)
+        if request.pop("reasoning_effort", None):
+            request["enable_thinking"] = True
+        return request
+
     def stream(self, ask: Ask, got: Got) -> None:
         message: dict[str, Any] = {"role": "assistant", "content": ""}
         calls: dict[int, dict[str, Any]] = {}
-        for chunk in self._sdk.chat.completions.create(
-            **chat_request(ask, self.natives), stream=True, stream_options={"include_usage": True}
-        ):
+        for chunk in self._sdk.chat.completions.create(**self._request(ask), stream=True):
             if chunk.usage:
                 count(chunk.usage, got)
             for choice in chunk.choices or []:
@@ -36,7 +40,7 @@ class Compatible(Client):
         got.native = message | ({"tool_calls": list(calls.values())} if calls else {})
 
     def whole(self, ask: Ask, got: Got) -> None:
-        answer = self._sdk.chat.completions.create(**chat_request(ask, self.natives))
+        answer = self._sdk.chat.completions.create(**self._request(ask))
         (choice,) = answer.choices
         message = choice.message
         got.say(message.content)
@@ -69,7 +73,7 @@ def called(call_id: str, name: str, arguments: str) -> dict[str, Any]:
 
 
 def count(usage: Any, got: Got) -> None:
-    got.count(usage.prompt_tokens, usage.completion_tokens)
+    got.count(usage.input_tokens, usage.output_tokens)
 
 
 if __name__ == "__main__":

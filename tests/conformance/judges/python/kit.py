@@ -135,7 +135,7 @@ async def _answer(client: Client, ask: Ask) -> dict[str, Any]:
     except Exception as raised:  # noqa: BLE001 - whatever an SDK raises is what its user would see
         told["error"] = _error(raised)
         if os.environ.get("TRACE"):
-            import traceback  # noqa: PLC0415 - only where somebody looks for the place
+            import traceback
 
             traceback.print_exc()
     client.natives[ask["id"]] = got.native

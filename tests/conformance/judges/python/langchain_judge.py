@@ -155,9 +155,7 @@ class AnthropicModel(LangChain):
         if ask.get("thinking"):
             made["thinking"] = {"type": "enabled", "budget_tokens": 1024}
         if ask.get("schema"):
-            made["model_kwargs"] = {
-                "output_config": {"format": {"type": "json_schema", "schema": ask["schema"]}}
-            }
+            made["model_kwargs"] = {"output_config": {"format": {"type": "json_schema", "schema": ask["schema"]}}}
         return ChatAnthropic(**made)
 
 

@@ -13,7 +13,12 @@ class Llm(Client):
     """Prompts and conversations; it keeps the talk itself."""
 
     def ways(self) -> dict[str, Way]:
-        return {"stream": self.stream, "whole": self.whole, "async stream": self.stream_later, "own loop": self.own_loop}
+        return {
+            "stream": self.stream,
+            "whole": self.whole,
+            "async stream": self.stream_later,
+            "own loop": self.own_loop,
+        }
 
     def _conversation(self, ask: Ask, kind: Any) -> Any:
         echoed = [turn["echo"] for turn in ask["turns"] if "echo" in turn]
@@ -84,9 +89,7 @@ def _tool(tool: dict[str, Any], result: str, called: list[list[Any]]) -> llm.Too
         called.append([tool["name"], arguments])
         return result
 
-    return llm.Tool(
-        name=tool["name"], description=tool["description"], input_schema=tool["schema"], implementation=run
-    )
+    return llm.Tool(name=tool["name"], description=tool["description"], input_schema=tool["schema"], implementation=run)
 
 
 if __name__ == "__main__":

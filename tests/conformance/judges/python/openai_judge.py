@@ -163,7 +163,8 @@ def read_response_whole(answer: Any, got: Got) -> None:
                 got.say(getattr(part, "text", None))
         elif item.type == "reasoning":
             for part in [*(item.summary or []), *(getattr(item, "content", None) or [])]:
-                got.think(part.text)
+                # Ark's SDK leaves what it has no type for as it came.
+                got.think(part["text"] if isinstance(part, dict) else part.text)
         elif item.type == "function_call":
             got.call(at, item.call_id, item.name, item.arguments)
     read_response_end(answer, got)
