@@ -64,6 +64,21 @@ def test_a_client_without_ids_gets_them_back_with_its_results() -> None:
     assert [part.call_id for part in after.parts if isinstance(part, ToolResult)] == ["toolu_1", "toolu_2"]
 
 
+@pytest.mark.parametrize("own", [(), (Text(text="Let me look. "),)], ids=["nothing else", "a text"])
+@pytest.mark.parametrize("joined", [False, True], ids=["apart", "in one"])
+def test_thoughts_that_came_back_as_a_text_are_not_said_twice(own: tuple[Text, ...], joined: bool) -> None:
+    turn = (THOUGHT, *own, *CALLS)
+    told = "<think>\nhm\n</think>\n\n"
+    texts = (Text(text=told + "".join(part.text for part in own)),) if joined else (Text(text=told), *own)
+    assert stored(turn).restore(OWNER, said(*texts, *CALLS), 1.0)[1].parts == turn
+
+
+def test_a_text_between_tags_that_is_not_the_turn_s_thought_stays() -> None:
+    text = Text(text="<think>\nsomething else\n</think>")
+    parts = stored((THOUGHT, *CALLS)).restore(OWNER, said(text, *CALLS), 1.0)[1].parts
+    assert parts == (THOUGHT, text, *CALLS)
+
+
 def test_a_turn_without_calls_is_found_by_its_text() -> None:
     turn = (THOUGHT, Text(text="The answer is 42."))
     (_, found, _) = stored(turn).restore(OWNER, said(Text(text=" The answer is 42.")), 1.0)

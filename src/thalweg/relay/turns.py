@@ -7,6 +7,7 @@ what is lost costs the model its train of thought, never the request.
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
@@ -156,6 +157,7 @@ def _proofs(parts: tuple[Part, ...]) -> set[str]:
 
 def _merged(kept: tuple[Part, ...], said: tuple[Part, ...]) -> tuple[Part, ...]:
     """The turn as it was; its text as the client now has it, without the proof of words that it has changed."""
+    said = _without_thoughts(kept, said)
     if _seen_text(kept) == _seen_text(said):
         return kept
     texts = iter([part for part in said if isinstance(part, Text)])
@@ -167,6 +169,23 @@ def _merged(kept: tuple[Part, ...], said: tuple[Part, ...]) -> tuple[Part, ...]:
             out += texts
         out.append(part)
     return (*out, *texts)
+
+
+def _without_thoughts(kept: tuple[Part, ...], said: tuple[Part, ...]) -> tuple[Part, ...]:
+    """What was said, without the turn's own thoughts: some clients send them back as a text, between tags."""
+    thoughts = {part.text.strip() for part in kept if isinstance(part, Reasoning)}
+    out: list[Part] = []
+    for part in said:
+        found = _THOUGHT.match(part.text) if isinstance(part, Text) else None
+        if found is None or found[1].strip() not in thoughts:
+            out.append(part)
+        elif isinstance(part, Text) and (rest := part.text[found.end() :]):
+            out.append(replace(part, text=rest))
+    return tuple(out)
+
+
+_THOUGHT = re.compile(r"\s*<think>(.*?)</think>\s*", re.DOTALL)
+"""As pydantic-ai writes thoughts for a model of which it does not know that it takes them."""
 
 
 def _renamed(message: Message, names: dict[str, str]) -> Message:
