@@ -147,7 +147,7 @@ class GeminiRelayer:
 
     def _put_off(self, usage: Raw, counts: Counts) -> None:
         """Keep a report for later. Many of Vertex's hold no count, and many first ones count the prompt alone."""
-        if counts.counts:
+        if counts.any():
             self._usage = usage
             self._cover(bool(counts.candidatesTokenCount or counts.thoughtsTokenCount))
 

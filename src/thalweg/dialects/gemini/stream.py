@@ -131,7 +131,7 @@ class _CommonChunks(CommonFrames):
 
     def counts(self, usage: bytes) -> bool:
         """Whether it says a number; many of Vertex's do not."""
-        return read_counts(usage).counts
+        return read_counts(usage).any()
 
 
 class GeminiStreamDecoder:

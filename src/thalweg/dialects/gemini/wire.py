@@ -124,11 +124,11 @@ class Counts(msgspec.Struct, gc=False):
     thoughtsTokenCount: _Count = None  # noqa: N815
     totalTokenCount: _Count = None  # noqa: N815
 
-    @property
-    def counts(self) -> bool:
+    def any(self) -> bool:
         """Whether any number is there that makes it a report."""
-        said = self.candidatesTokenCount, self.promptTokenCount, self.totalTokenCount
-        return said != (None, None, None)
+        if self.promptTokenCount is not None or self.candidatesTokenCount is not None:
+            return True
+        return self.totalTokenCount is not None
 
 
 read_counts = msgspec.json.Decoder(Counts).decode

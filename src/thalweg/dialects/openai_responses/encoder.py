@@ -58,7 +58,19 @@ _MARK = "\ue000"
 class _Open:
     """The item that is being written, and the part in it."""
 
-    __slots__ = ("content", "item_id", "kind", "logprobs", "part", "pieces", "place", "said", "template", "whole")
+    __slots__ = (
+        "content",
+        "item_id",
+        "kind",
+        "logprobs",
+        "part",
+        "pieces",
+        "place",
+        "said",
+        "template",
+        "templated",
+        "whole",
+    )
 
     def __init__(self, kind: str, place: int, item_id: str) -> None:
         self.kind = kind
@@ -71,8 +83,10 @@ class _Open:
         self.logprobs: list[Any] = []
         self.said = False
         """Whether the part has been announced."""
-        self.template: bytes | None = None
-        """An event that only adds to the part, but for its number and the text."""
+        self.template = b""
+        """An event that only adds to a part, but for its number and the text."""
+        self.templated = -1
+        """The part that it is for."""
         self.whole: Callable[[str], Item] | None = None
         """Writes the item with a status, once all of it has come."""
 
@@ -117,11 +131,10 @@ class ResponsesStreamEncoder:
     def grow(self, event: PartDelta) -> bytes:
         """The event for one by which a part grows. All but its number and its text is the same every time."""
         open_, text = self._open, event.text
-        if open_ is None or open_.template is None or open_.part is None or open_.part.index != event.index:
+        room = self._room - len(text)
+        if open_ is None or open_.templated != event.index or event.logprobs is not None or not text or room < 0:
             return b"".join(self.encode((event,)))
-        if not text or event.logprobs is not None or self._room < len(text) or self.error is not None:
-            return b"".join(self.encode((event,)))
-        self._room -= len(text)
+        self._room = room
         open_.pieces.append(text)
         number = self._sequence
         self._sequence = number + 1
@@ -203,7 +216,7 @@ class ResponsesStreamEncoder:
         open_ = self._open
         if open_ is None or open_.kind != "message":
             open_, frames = self._begin("message", lambda item_id: write_message(item_id, [], "in_progress"))
-        open_.part, open_.pieces, open_.logprobs, open_.template = event, [], [], None
+        open_.part, open_.pieces, open_.logprobs, open_.templated = event, [], [], -1
         open_.whole = lambda status: write_message(open_.item_id, open_.content, status)
         self._refused = self._refused or event.kind == "refusal"
         part = write_text("") if event.kind == "text" else write_refusal("")
@@ -240,8 +253,8 @@ class ResponsesStreamEncoder:
             return []
         open_.pieces.append(event.text)
         frames = _GROWERS[open_.part.kind](self, open_, event)
-        if open_.template is None:
-            open_.template = self._template(open_, open_.part)
+        if open_.templated != event.index:
+            open_.template, open_.templated = self._template(open_, open_.part), event.index
         return frames
 
     def _template(self, open_: _Open, part: PartStarted) -> bytes:
@@ -298,6 +311,7 @@ class ResponsesStreamEncoder:
         if open_ is None or open_.part is None or open_.part.index != event.index:
             own = event.index in self._opaque and isinstance(event.raw, dict)
             return self._whole_item(event.raw) if own else []
+        open_.templated = -1
         return _ENDERS[open_.part.kind](self, open_, event)
 
     def _end_text(self, open_: _Open, event: PartEnded) -> list[bytes]:
