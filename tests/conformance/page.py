@@ -129,8 +129,12 @@ def _gaps() -> str:
         if row.absent:
             continue
         for client in row.clients:
+            name = row.name if len(row.clients) == 1 else f"{row.name}, {client.name}"
             for key, why in client.lacks.items():
-                name = row.name if len(row.clients) == 1 else f"{row.name}, {client.name}"
                 rows[name, why].append(key)
+            for way in client.forgets:
+                rows[name, "what it reads so cannot be sent back as it was"].append(f"answers as they were by {way}")
+            for way in client.keeps:
+                rows[name, "it keeps the talk itself"].append(f"careless loops by {way}")
     text = "## What is not asked\n\nWhat a provider's dialect or an SDK itself does not have.\n\n"
     return text + _table(["who", "what", "why"], ([who, "; ".join(what), why] for (who, why), what in rows.items()))

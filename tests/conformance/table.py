@@ -51,7 +51,8 @@ class Client:
     whole: tuple[str, ...] = ("whole",)
     loop: tuple[str, ...] = ()
     forgets: tuple[str, ...] = ()
-    """Ways in which the SDK gives nothing that could be sent back."""
+    """Ways in which the SDK gives nothing that could be sent back as it was. LiteLLM puts words of its own between the
+    thoughts and the calls of a stream."""
     keeps: tuple[str, ...] = ()
     """Ways in which the SDK keeps the talk itself."""
     forbids: tuple[str, ...] = ()
@@ -335,6 +336,7 @@ ROWS: tuple[JudgeRow, ...] = (
                 dialect,
                 ("stream", "async stream"),
                 ("whole", "async whole"),
+                forgets=("stream", "async stream") if dialect == "anthropic" else (),
                 lacks=_FRAMEWORK | lacks,
             )
             for dialect, lacks in (

@@ -7,9 +7,16 @@ import re
 from tests.sdk.examples import Ran
 from thalweg.ledger.entry import Entry
 
+_WORDS = {
+    "stop": {"stop", "end_turn", "completed", "STOP"},
+    "tool_calls": {"tool_calls", "tool_use", "completed", "STOP"},
+}
+"""How upstreams of other dialects than Chat call an end."""
+
 
 def assert_complete(entry: Entry, finish: str = "stop") -> None:
-    assert (entry.outcome, entry.usage_source, entry.finish_reason) == ("complete", "reported", finish)
+    assert (entry.outcome, entry.usage_source) == ("complete", "reported")
+    assert entry.finish_reason in _WORDS.get(finish, {finish})
     assert entry.usage.input_tokens
     assert entry.usage.output_tokens
     assert entry.upstream_status == 200

@@ -51,3 +51,46 @@ def test_usage_comes_once_in_the_last_event(examples: Examples) -> None:
     usage = json.loads(line)["usage"]
     assert (usage["prompt_tokens"], usage["completion_tokens"]) == in_and_out(ran.entry)
     assert_complete(ran.entry)
+
+
+def typed_events(said: str) -> list[dict[str, Any]]:
+    """The payloads of a stream whose events have names, each the type of what follows."""
+    *frames, rest = said.split("\n\n")
+    assert rest == ""
+    events = []
+    for frame in frames:
+        name, data = frame.split("\n")
+        events.append(json.loads(data.removeprefix("data: ")))
+        assert name == f"event: {events[-1]['type']}"
+    return events
+
+
+def test_the_events_of_responses_are_numbered_and_named(examples: Examples) -> None:
+    ran = examples.run("responses.sh", MODEL=FAST)
+    events = typed_events(ran.said)
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert (events[0]["type"], events[-1]["type"]) == ("response.created", "response.completed")
+    said = "".join(event["delta"] for event in events if event["type"] == "response.output_text.delta")
+    assert QUESTION in said
+    usage = events[-1]["response"]["usage"]
+    assert (usage["input_tokens"], usage["output_tokens"]) == in_and_out(ran.entry)
+    assert_complete(ran.entry)
+
+
+def test_the_events_of_anthropic_are_named(examples: Examples) -> None:
+    ran = examples.run("anthropic.sh", MODEL=FAST, mount="/anthropic")
+    events = [event for event in typed_events(ran.said) if event["type"] != "ping"]
+    assert (events[0]["type"], events[-1]["type"]) == ("message_start", "message_stop")
+    assert QUESTION in "".join(event["delta"].get("text", "") for event in events if "delta" in event)
+    assert_complete(ran.entry)
+
+
+def test_the_events_of_gemini_are_plain_data_lines_without_an_end_mark(examples: Examples) -> None:
+    ran = examples.run("gemini.sh", MODEL="sim/text;pace=0;seed=1", mount="")
+    *frames, rest = ran.said.replace("\r\n", "\n").split("\n\n")
+    assert rest == ""
+    chunks = [json.loads(frame.removeprefix("data: ")) for frame in frames]
+    parts = [part for chunk in chunks for part in chunk["candidates"][0]["content"]["parts"]]
+    assert QUESTION in "".join(part.get("text", "") for part in parts)
+    assert chunks[-1]["candidates"][0]["finishReason"] == "STOP"
+    assert_complete(ran.entry)

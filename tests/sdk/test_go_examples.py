@@ -22,6 +22,21 @@ def test_a_stream_is_read_whole_with_its_tokens(examples: Examples, model: str) 
     assert_complete(ran.entry)
 
 
+def test_the_plainest_loop_meets_no_chunk_without_a_choice(examples: Examples) -> None:
+    ran = examples.run("plain.go", MODEL="sim/text?pace=0&seed=1", mount="/api/v3")
+    assert "水边有哪些植物？🌿" in ran.said
+    assert ran.said.endswith("[ended: EOF]\n")
+    assert_complete(ran.entry)
+
+
+@pytest.mark.parametrize("upstream", ["sim", "sim-chat", "sim-anthropic", "sim-gemini", "sim-dashscope"])
+def test_responses_are_read_whole_with_their_tokens(examples: Examples, upstream: str) -> None:
+    ran = examples.run("responses.go", QUESTION, MODEL=f"{upstream}/text?pace=0&seed=1", mount="/api/v3")
+    assert QUESTION in ran.said
+    assert numbers(r"tokens: (\d+) in, (\d+) out", ran) == in_and_out(ran.entry)
+    assert_complete(ran.entry)
+
+
 def test_a_cancelled_context_cancels_the_answer(examples: Examples) -> None:
     ran = examples.run("stop.go", mount="/api/v3")
     assert "[stopped after 5 pieces]" in ran.said

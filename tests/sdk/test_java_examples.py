@@ -23,6 +23,14 @@ def test_a_stream_is_read_whole_with_its_tokens(examples: Examples, mount: str) 
     assert_complete(ran.entry)
 
 
+@pytest.mark.parametrize("upstream", ["sim", "sim-anthropic"])
+def test_responses_are_read_whole_with_their_tokens(examples: Examples, upstream: str) -> None:
+    ran = examples.run("Answer.java", QUESTION, MODEL=f"{upstream}/text?pace=0&seed=1")
+    assert QUESTION in ran.said
+    assert numbers(r"tokens: (\d+) in, (\d+) out", ran) == in_and_out(ran.entry)
+    assert_complete(ran.entry)
+
+
 def test_leaving_the_block_cancels_the_answer(examples: Examples) -> None:
     ran = examples.run("Stop.java")
     assert "[stopped after 5 pieces]" in ran.said

@@ -72,6 +72,24 @@ def test_the_sdk_s_helper_gathers_what_was_streamed(examples: Examples) -> None:
     assert_complete(ran.entry)
 
 
+@pytest.mark.parametrize(
+    ("example", "mount", "model"),
+    [
+        ("responses.mjs", "/v1", FAST),
+        ("anthropic.mjs", "/anthropic", FAST),
+        ("genai.mjs", "", "sim/text;pace=0;seed=1"),
+        ("responses.mjs", "/v1", "sim-gemini/text?pace=0&seed=1"),
+        ("anthropic.mjs", "/anthropic", "sim-responses/text?pace=0&seed=1"),
+        ("genai.mjs", "", "sim-anthropic/text;pace=0;seed=1"),
+    ],
+)
+def test_other_dialects_are_read_with_their_tokens(examples: Examples, example: str, mount: str, model: str) -> None:
+    ran = examples.run(example, QUESTION, MODEL=model, mount=mount)
+    assert QUESTION in ran.said
+    assert numbers(r"tokens: (\d+) in, (\d+) out", ran) == in_and_out(ran.entry)
+    assert_complete(ran.entry)
+
+
 @contextmanager
 def chat_server(examples: Examples, model: str) -> Iterator[str]:
     """The back end, running; its address."""

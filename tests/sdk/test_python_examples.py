@@ -178,6 +178,77 @@ def test_ark_s_asynchronous_sdk_streams_stops_and_takes_whole(examples: Examples
     assert_complete(ran.entries[2])
 
 
+@pytest.mark.parametrize("plain", ["", "1"])
+def test_ark_s_plainest_loops_print_no_none(examples: Examples, plain: str) -> None:
+    ran = examples.run("ark_plain.py", MODEL=FAST, PLAIN=plain, mount="/api/v3")
+    assert "水边有哪些植物？🌿" in ran.said
+    assert "None" not in ran.said
+    assert_complete(ran.entry)
+
+
+def test_ark_s_responses(examples: Examples) -> None:
+    ran = examples.run("ark_responses.py", MODEL="sim-chat/reasoning?pace=0&seed=1", mount="/api/v3")
+    (thought,) = numbers(r"\[(\d+) characters thought\]", ran)
+    assert thought
+    assert "水边长什么植物？🌿" in ran.said
+    assert numbers(r"tokens: (\d+) in, (\d+) out", ran) == in_and_out(ran.entry)
+    assert_complete(ran.entry)
+
+
+UPSTREAMS = ("sim", "sim-chat", "sim-responses", "sim-anthropic", "sim-gemini", "sim-dashscope")
+"""The simulator in the client's dialect, and in every other."""
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_responses_and_a_second_question_that_the_answer_is_sent_along_with(examples: Examples, upstream: str) -> None:
+    ran = examples.run("responses.py", QUESTION, MODEL=f"{upstream}/reasoning?pace=0&seed=1", entries=2)
+    assert QUESTION in ran.said
+    assert "And what does it say in one word?" in ran.said
+    assert ran.said.count("[completed; tokens: ") == 2
+    for entry in ran.entries:
+        assert_complete(entry)
+
+
+@pytest.mark.parametrize("mount", ["/anthropic", ""])
+def test_anthropic_s_text_stream_and_final_message(examples: Examples, mount: str) -> None:
+    ran = examples.run("anthropic_stream.py", QUESTION, MODEL=FAST, mount=mount)
+    assert QUESTION in ran.said
+    assert "[ended: end_turn; " in ran.said
+    assert numbers(r"tokens: (\d+) in, (\d+) out", ran) == in_and_out(ran.entry)
+    assert_complete(ran.entry)
+    assert ran.entry.endpoint == f"{mount}/v1/messages"
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_an_agent_with_anthropic_s_sdk(examples: Examples, upstream: str) -> None:
+    ran = examples.run("anthropic_tools.py", MODEL=f"{upstream}/agent?pace=0&seed=1", mount="/anthropic", entries=4)
+    assert ran.said.count("[calls: ") == 3
+    assert "4711" in ran.said.rpartition("[calls: ")[2]
+    assert ran.said.endswith("[ended: end_turn]\n")
+    for entry in ran.entries[:3]:
+        assert_complete(entry, "tool_calls")
+    assert_complete(ran.entries[3])
+
+
+def test_unguarded_code_prints_the_text_of_every_chunk_of_gemini_s_and_no_none(examples: Examples) -> None:
+    ran = examples.run("genai_stream.py", QUESTION, MODEL="sim/text;pace=0;seed=1", mount="")
+    assert QUESTION in ran.said
+    assert "None" not in ran.said
+    assert_complete(ran.entry)
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_google_s_sdk_keeps_a_talk(examples: Examples, upstream: str) -> None:
+    ran = examples.run("genai_chat.py", MODEL=f"{upstream}/reasoning;pace=0;seed=1", mount="", entries=2)
+    assert "Which rivers flow into the Baltic?" in ran.said
+    assert "那么哪条最长？🌊" in ran.said
+    assert ran.said.count("characters thought") == 2
+    # Anthropic thinks only where it is told to, and to show thoughts is not to think.
+    assert ("[0 characters" in ran.said) is (upstream == "sim-anthropic")
+    for entry in ran.entries:
+        assert_complete(entry)
+
+
 @pytest.mark.parametrize(
     ("example", "mount", "model", "said"),
     [
@@ -186,16 +257,22 @@ def test_ark_s_asynchronous_sdk_streams_stops_and_takes_whole(examples: Examples
         ("ark_chat.py", "/api/v3", "doubao-seed-1-8-251215", "characters thought"),
         ("picture.py", "/compatible-mode/v1", "qwen3-vl-plus", "PNG of 8 × 8"),
         ("stream.py", "/v1", "openai/gpt-5.4-mini", "[ended: stop]"),
+        ("ark_plain.py", "/api/v3", "doubao-1-5-pro-32k-250115", "水边有哪些植物"),
+        ("stream.py", "/v1/", "Ling-2.6-flash", "[ended: stop]"),
+        ("anthropic_stream.py", "/anthropic", "anthropic/claude-sonnet-4.6", "[ended: end_turn; "),
+        ("genai_stream.py", "", "google/gemini-3.1-flash", "请写两行关于大江的诗 🌊"),
+        ("responses.py", "/v1", "openai/gpt-5.4-mini", "[completed; "),
     ],
 )
 def test_a_simulating_gateway_takes_the_providers_own_model_names(
     simulating: Examples, example: str, mount: str, model: str, said: str
 ) -> None:
     """Only the base URL and the key are new."""
-    ran = simulating.run(example, MODEL=model, mount=mount)
+    ran = simulating.run(example, MODEL=model, mount=mount, entries=2 if example == "responses.py" else 1)
     assert said in ran.said
-    assert_complete(ran.entry)
-    assert (ran.entry.model, ran.entry.simulated) == (model, True)
+    for entry in ran.entries:
+        assert_complete(entry)
+        assert (entry.model, entry.simulated) == (model, True)
 
 
 @pytest.fixture(scope="module")
