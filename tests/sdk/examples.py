@@ -38,11 +38,11 @@ def python_command() -> str:
     return str(SDK_PYTHON)
 
 
-def clients_program(name: str) -> str:
+def clients_program(name: str, home: str = "clients") -> str:
     """A program of the environment with the frameworks and tools. Skips where it is not installed, or not wholly."""
-    folder = ROOT / ".venv-clients"
+    folder = ROOT / f".venv-{home}"
     if not (folder / ".requirements").is_file():
-        pytest.skip(f"the Python clients are not in {folder}: `make clients` installs them")
+        pytest.skip(f"the Python clients are not in {folder}: `make {home}` installs them")
     return str(folder / "bin" / name)
 
 

@@ -51,7 +51,17 @@ def run(examples: Examples, command: list[str], folder: Path, **environment: str
 
 
 @pytest.mark.sdk
-@pytest.mark.parametrize("page", ["openai-python.md", "ark-python.md"])
+@pytest.mark.parametrize(
+    "page",
+    [
+        "openai-python.md",
+        "ark-python.md",
+        "anthropic-python.md",
+        "genai-python.md",
+        "openai-responses.md",
+        "ark-responses.md",
+    ],
+)
 def test_a_page_of_an_sdk_in_python(page: str, examples: Examples, tmp_path: Path) -> None:
     said = run(examples, [python_command(), "-c", block(page, "python", examples)], tmp_path)
     assert CLOSING.search(said)
@@ -65,6 +75,18 @@ def test_a_page_of_a_framework_in_python(page: str, examples: Examples, tmp_path
 
 
 @pytest.mark.sdk
+def test_the_page_of_litellm(examples: Examples, tmp_path: Path) -> None:
+    quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    said = run(
+        examples,
+        [clients_program("python", "litellm"), "-c", block("litellm.md", "python", examples)],
+        tmp_path,
+        **quiet,
+    )
+    assert CLOSING.search(said)
+
+
+@pytest.mark.sdk
 def test_the_page_of_llm(examples: Examples, tmp_path: Path) -> None:
     (tmp_path / "extra-openai-models.yaml").write_text(block("llm.md", "yaml", examples))
     command = [clients_program("llm"), "-m", "thalweg", "你好"]
@@ -73,7 +95,9 @@ def test_the_page_of_llm(examples: Examples, tmp_path: Path) -> None:
 
 
 @pytest.mark.node
-@pytest.mark.parametrize("page", ["openai-node.md", "vercel-ai-sdk.md"])
+@pytest.mark.parametrize(
+    "page", ["openai-node.md", "openai-responses.md", "anthropic-node.md", "genai-node.md", "vercel-ai-sdk.md"]
+)
 def test_a_page_of_an_sdk_for_node(page: str, examples: Examples, tmp_path: Path) -> None:
     node = node_command()
     (tmp_path / "node_modules").symlink_to(ROOT / "tests" / "node" / "node_modules", target_is_directory=True)
