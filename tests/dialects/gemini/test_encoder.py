@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.dialects.gemini.streams import GEMINI, asking, decode, encode, objects_of, read_strictly
 from thalweg.canon.envelope import unwrap
@@ -31,6 +32,7 @@ from thalweg.canon.fold import fold, unfold
 from thalweg.canon.parts import Citation, Media, Opaque, Part, Reasoning, Refusal, Signature, Text, ToolCall
 from thalweg.canon.response import Choice, Response
 from thalweg.canon.usage import Usage
+from thalweg.dialects.kit.separators import escape_separators
 
 OWN = Signature(vendor="google", model="", kind="thought", data="AAEC")
 FOREIGN = Signature(vendor="anthropic", model="claude", kind="signature", data="EqoB+/=")
@@ -128,6 +130,52 @@ def test_thoughts_are_shown_to_those_who_asked_and_signatures_come_back_either_w
     opened = unwrap(b64decode(parts[0]["thoughtSignature"]).decode())
     assert opened is not None
     assert opened[0] == FOREIGN
+
+
+LED = ToolCall(id="c", name="f", arguments="{}")
+SECOND = Signature(vendor="openai", model="gpt", kind="encrypted", data="Zm9v", item_id="rs_1")
+HIDDEN: dict[str, tuple[list[Part], list[str]]] = {
+    "to a call": ([Reasoning(text="t", signature=FOREIGN), LED, LED], ["call, signed", "call"]),
+    "to a text": ([Reasoning(text="t", signature=FOREIGN), Text(text="a"), LED], ["text, signed", "text", "call"]),
+    "after a text": ([Text(text="a"), Reasoning(signature=FOREIGN), LED], ["text", "call, signed"]),
+    "to nothing": ([Reasoning(text="t", signature=FOREIGN)], ["text, signed"]),
+    "two thoughts": (
+        [Reasoning(text="t", signature=FOREIGN), Reasoning(signature=SECOND), LED],
+        ["text, signed", "call, signed"],
+    ),
+    "to a call that Google signed": (
+        [Reasoning(text="t", signature=FOREIGN), replace(LED, signature=OWN)],
+        ["text, signed", "call, signed"],
+    ),
+    "to a call of broken arguments": (
+        [Reasoning(signature=FOREIGN), replace(LED, arguments='{"a')],
+        ["call, signed"],
+    ),
+    "to one that was run already": (
+        [Reasoning(signature=FOREIGN), replace(LED, kind="server"), Text(text="a")],
+        ["text, signed", "text"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HIDDEN)
+def test_what_proves_hidden_thoughts_lies_on_the_call_that_they_led_to(case: str) -> None:
+    """An empty text before a call is taken for the beginning of an answer by agents, as pydantic-ai's is one."""
+    parts, kinds = HIDDEN[case]
+    streamed = written(*parts, shown=False)
+    whole = json.loads(GEMINI.encode_answer(response(*parts), asking(shown=False)))["candidates"][0]["content"]["parts"]
+    for wire in (streamed, whole):
+        assert [
+            ("call" if "functionCall" in part else "text") + (", signed" if "thoughtSignature" in part else "")
+            for part in wire
+        ] == kinds
+        body = {"contents": [{"parts": [{"text": "?"}]}, {"role": "model", "parts": wire}]}
+        read = GEMINI.read_request(json.dumps({"model": "m"} | body).encode()).canon().messages[1].parts
+        signatures = [part.signature for part in parts if getattr(part, "signature", None)]
+        assert [part.signature for part in read if getattr(part, "signature", None)] == signatures
+        assert [type(part) for part in read if not isinstance(part, Text)] == [
+            type(part) for part in parts if not isinstance(part, Text) and getattr(part, "kind", "") != "server"
+        ]
 
 
 def test_another_vendors_signature_of_a_call() -> None:
@@ -269,13 +317,20 @@ TEXTS = st.text(min_size=1, max_size=20)
 SIGNATURES = st.one_of(
     st.none(), st.binary(min_size=1, max_size=9).map(lambda data: Signature(vendor="google", model="gemini-3-flash", kind="thought", data=b64encode(data).decode()))
 )  # fmt: skip
+
+
+def as_streamed(arguments: Any) -> str:
+    """Arguments as a stream has them: the characters at which readers of lines cut are escaped."""
+    return escape_separators(json.dumps(arguments, ensure_ascii=False, separators=(",", ":")).encode()).decode()
+
+
 ARGUMENTS = st.dictionaries(st.text(max_size=5), st.one_of(st.integers(), st.text(max_size=5), st.none()), max_size=3)
 PARTS = st.one_of(
     TEXTS.map(lambda text: Text(text=text)),
     SIGNATURES.filter(bool).map(lambda found: Text(text="", signature=found)),
     st.builds(lambda text, found: Reasoning(text=text, form="summary", signature=found), TEXTS, SIGNATURES),
     st.builds(
-        lambda args, found, number: ToolCall(id=f"c{number}", name="f", arguments=json.dumps(args, ensure_ascii=False, separators=(",", ":")), signature=found),
+        lambda args, found, number: ToolCall(id=f"c{number}", name="f", arguments=as_streamed(args), signature=found),
         ARGUMENTS, SIGNATURES, st.integers(0, 99),
     ),
     st.just(Media(kind="image", mime="image/png", data="AAEC")),

@@ -30,7 +30,7 @@ from thalweg.dialects.gemini.arguments import Arguments, arguments_of
 from thalweg.dialects.gemini.citations import grounding_of
 from thalweg.dialects.gemini.errors import encode_stream_error
 from thalweg.dialects.gemini.logprobs import logprobs_to_wire
-from thalweg.dialects.gemini.signatures import write_signature
+from thalweg.dialects.gemini.signatures import is_foreign, write_signature
 from thalweg.dialects.gemini.tables import JSON, NAME, SSE, usage_to_wire, wire_finish
 from thalweg.dialects.kit.separators import escape_separators
 
@@ -100,7 +100,7 @@ class _PartState:
 class _ChoiceState:
     """What a choice has to say yet."""
 
-    __slots__ = ("citations", "finished", "held", "placed")
+    __slots__ = ("citations", "finished", "held", "placed", "proofs")
 
     def __init__(self) -> None:
         self.held: PartWire | None = None
@@ -108,6 +108,8 @@ class _ChoiceState:
         self.citations: tuple[Citation, ...] = ()
         self.placed = True
         self.finished: ChoiceFinished | None = None
+        self.proofs: list[PartWire] = []
+        """What proves thoughts that are not shown, until it is known what they led to."""
 
 
 class GeminiStreamEncoder:
@@ -226,7 +228,14 @@ class _PartWriter:
 
     def _on_started(self, event: PartStarted) -> list[_Placed]:
         self.open[event.index] = _PartState(event)
-        return self._release(event.choice)
+        leads_on = event.kind in ("reasoning", "tool_call")
+        return self._release(event.choice) + ([] if leads_on else self._proven(event.choice))
+
+    def _proven(self, choice: int) -> list[_Placed]:
+        """What proves thoughts that led to no call."""
+        state = self._choices.setdefault(choice, _ChoiceState())
+        proofs, state.proofs = state.proofs, []
+        return [(choice, proof) for proof in proofs]
 
     def _release(self, choice: int) -> list[_Placed]:
         """Something comes after the call that is held, so it was not cut."""
@@ -237,7 +246,8 @@ class _PartWriter:
     def _on_ended(self, event: PartEnded) -> list[_Placed]:
         state = self.open.pop(event.index)
         part = _ENDS[state.started.kind](self, state, event)
-        return [(event.choice, part)] if part is not None else []
+        before = self._proven(event.choice) if state.started.kind == "tool_call" else []
+        return [*before, (event.choice, part)] if part is not None else before
 
     def _end_text(self, state: _PartState, event: PartEnded) -> PartWire | None:
         choice = self._choices[event.choice]
@@ -247,10 +257,14 @@ class _PartWriter:
         return signed({"text": ""}, event.signature)
 
     def _end_reasoning(self, _: _PartState, event: PartEnded) -> PartWire | None:
-        """A signature goes with the thoughts where they are shown; else on a text, because a chunk of thoughts alone
-        is printed as "None" by those who did not ask for any.
+        """A signature goes with the thoughts where they are shown. Else it goes with the call that they led to, or on a
+        text: a chunk of thoughts alone is printed as "None" by those who did not ask for any.
         """
-        return signed(thought_part("", shown=self._shows_thoughts), event.signature)
+        part = signed(thought_part("", shown=self._shows_thoughts), event.signature)
+        if part is None or self._shows_thoughts or not is_foreign(part["thoughtSignature"]):
+            return part
+        self._choices[event.choice].proofs.append(part)
+        return None
 
     def _end_call(self, state: _PartState, event: PartEnded) -> PartWire | None:
         started = state.started
@@ -262,6 +276,7 @@ class _PartWriter:
             signature=event.signature,
         )
         part, whole = call_part(call)
+        part = proving(part, self._choices[event.choice].proofs)
         if not whole:
             self._choices[event.choice].held = part
         return part if whole else None
@@ -277,7 +292,16 @@ class _PartWriter:
         state.finished = event
         if event.reason in CUT:
             state.held = None
-        return self._release(event.choice)
+        return self._proven(event.choice) + self._release(event.choice)
+
+
+def proving(call: PartWire | None, proofs: list[PartWire]) -> PartWire | None:
+    """A call with the last of those that prove the thoughts before it, which it takes; one that has a signature of its
+    own stays as it is.
+    """
+    if call is None or not proofs or "thoughtSignature" in call:
+        return call
+    return call | {"thoughtSignature": proofs.pop()["thoughtSignature"]}
 
 
 def signed(part: PartWire, signature: Signature | None) -> PartWire | None:

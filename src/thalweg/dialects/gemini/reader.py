@@ -130,7 +130,7 @@ class Reader:
     def _part(self, into: list[Part], part: wire.Part, at: int, number: int) -> None:
         path = f"contents[{at}].parts[{number}]"
         if part.functionCall is not None:
-            into.append(self._call(part, part.functionCall))
+            into += self._call(part, part.functionCall)
         elif part.functionResponse is not None:
             into.append(self._result(part.functionResponse, path))
         elif part.inlineData is not None or part.fileData is not None:
@@ -144,17 +144,22 @@ class Reader:
         """Whether a part has nothing beside a signature."""
         return set(self._tree["contents"][at]["parts"][number]) <= {"thoughtSignature", "thought", "text"}
 
-    def _call(self, part: wire.Part, call: wire.Call) -> ToolCall:
+    def _call(self, part: wire.Part, call: wire.Call) -> list[Part]:
+        """A call. Other vendors sign thoughts alone: what lies on it of theirs proves those that led to it, where the
+        client did not ask to see any.
+        """
         if call.id:
             self._given.add(call.id)
+        signature = read_signature(part.thoughtSignature)
+        foreign = signature is not None and signature.vendor != VENDOR
         made = ToolCall(
             id=call.id or call_id(None, self._turn, len(self._calls), call.name),
             name=call.name,
             arguments=msgspec.json.encode(call.args or {}).decode(),
-            signature=read_signature(part.thoughtSignature),
+            signature=None if foreign else signature,
         )
         self._calls.append(made)
-        return made
+        return [_thought("", signature), made] if foreign else [made]
 
     def _result(self, result: wire.Result, path: str) -> ToolResult:
         call = self._answered(result)

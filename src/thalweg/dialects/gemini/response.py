@@ -20,11 +20,13 @@ from thalweg.dialects.gemini.encoder import (
     grounded,
     media_part,
     opaque_part,
+    proving,
     shows_thoughts,
     signed,
     thought_part,
 )
 from thalweg.dialects.gemini.logprobs import logprobs_to_wire
+from thalweg.dialects.gemini.signatures import is_foreign
 from thalweg.dialects.gemini.stream import GeminiStreamDecoder, broke
 from thalweg.dialects.gemini.tables import usage_to_wire, wire_finish
 from thalweg.dialects.gemini.wire import BadFrame, elements
@@ -56,7 +58,7 @@ def encode_answer(answer: Response, asked: Request) -> bytes:
 
 def _write_choice(choice: Choice, shown: bool) -> dict[str, Any]:
     reason = choice.finish_reason or FinishReason.UNKNOWN
-    parts = [part for each in choice.parts if (part := _WRITERS[type(each)](each, shown, reason in CUT)) is not None]
+    parts = _written(choice.parts, shown=shown, cut=reason in CUT)
     wire = candidate_of(choice.index, parts or [{"text": ""}], wire_finish(reason, choice.raw_finish_reason))
     cited = [part for part in choice.parts if isinstance(part, Text) and part.citations]
     placed = len(cited) == 1 and cited[0].text.isascii()
@@ -64,6 +66,23 @@ def _write_choice(choice: Choice, shown: bool) -> dict[str, Any]:
     if (logprobs := logprobs_to_wire(choice.logprobs)) is not None:
         wire["logprobsResult"] = logprobs
     return wire
+
+
+def _written(said: tuple[Part, ...], *, shown: bool, cut: bool) -> list[PartWire]:
+    parts: list[PartWire] = []
+    proofs: list[PartWire] = []
+    for each in said:
+        part = _WRITERS[type(each)](each, shown, cut)
+        if part is None:
+            continue
+        if isinstance(each, Reasoning) and not shown and is_foreign(part.get("thoughtSignature", "")):
+            proofs.append(part)
+            continue
+        if isinstance(each, ToolCall):
+            part = proving(part, proofs) or part
+        parts += [*proofs, part]
+        proofs = []
+    return parts + proofs
 
 
 def _write_text(part: Any, _: bool, __: bool) -> PartWire | None:
