@@ -86,8 +86,16 @@ WRONG: dict[str, tuple[Any, ...]] = {
     # Whatever they hold, only their own provider minds.
     **dict.fromkeys(
         (
-            "simulator", "audio", "prediction", "web_search_options", "store", "moderation", "prompt_cache_key",
-            "prompt_cache_options", "prompt_cache_retention", "safety_identifier",
+            "simulator",
+            "audio",
+            "prediction",
+            "web_search_options",
+            "store",
+            "moderation",
+            "prompt_cache_key",
+            "prompt_cache_options",
+            "prompt_cache_retention",
+            "safety_identifier",
         ),
         (),
     ),
@@ -812,9 +820,9 @@ def test_what_chat_cannot_say_is_said_as_well_as_it_can() -> None:
     }
     assert (
         len(
-            json.loads(CHAT.encode_request(asked, model="m", profile=COMPATIBLE, stream=False, losses=Losses("lenient")).body)[
-                "stop"
-            ]
+            json.loads(
+                CHAT.encode_request(asked, model="m", profile=COMPATIBLE, stream=False, losses=Losses("lenient")).body
+            )["stop"]
         )
         == 4
     )
