@@ -611,8 +611,8 @@ class Exchange:
         self._say(held)
 
     def _commit_whole(self, now: float) -> None:
-        """A whole answer is on its way, and takes long: its head goes out, and white space now and then before it, which
-        every reader of JSON passes over. From now on it can only be cut off.
+        """A whole answer is on its way, and takes long: its head goes out, and now and then white space, which every
+        reader of JSON passes over. From now on it can only be cut off.
         """
         self.phase, self.said_at = Phase.SENDING, now
         self.head = (200, (_JSON, *_STREAM_HEADERS, *self.plan.headers, *_passed(self._upstream_headers)))
