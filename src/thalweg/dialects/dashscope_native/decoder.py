@@ -121,9 +121,9 @@ class _CommonAnswers(CommonFrames):
         return piece.function.arguments
 
     def counts(self, usage: bytes) -> bool:
-        """Every report counts that says its numbers."""
-        read_counts(usage)
-        return True
+        """Every report counts that says a number; the first frame of a search has an empty one."""
+        counts = read_counts(usage)
+        return counts.input_tokens is not None or counts.output_tokens is not None
 
 
 class DashScopeStreamDecoder:

@@ -133,11 +133,14 @@ class CommonAnswer(msgspec.Struct, gc=False):
     error: None = None
 
 
+_Count = Annotated[int, msgspec.Meta(ge=0)] | None
+
+
 class Counts(msgspec.Struct, gc=False):
     """The two numbers of a usage report that is one model's."""
 
-    input_tokens: Annotated[int, msgspec.Meta(ge=0)]
-    output_tokens: Annotated[int, msgspec.Meta(ge=0)]
+    input_tokens: _Count = None
+    output_tokens: _Count = None
     models: None = None
 
 

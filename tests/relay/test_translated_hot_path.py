@@ -1,0 +1,450 @@
+"""The short way of a translated frame and the long one come to the same: bytes, watch, report and what is kept.
+
+Each stream is made by the upstream's own encoder, with usage in every frame where upstreams have that, and is read frame
+by frame, cut anywhere, broken off, and left by its client.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.playbook import BEGIN, SSE
+from thalweg.canon.errors import UpstreamError, UpstreamFailed
+from thalweg.canon.events import (
+    ChoiceFinished,
+    Event,
+    PartDelta,
+    PartEnded,
+    PartStarted,
+    ResponseEnded,
+    ResponseFailed,
+    ResponseStarted,
+    UsageReported,
+)
+from thalweg.canon.finish import FinishReason
+from thalweg.canon.fold import fold
+from thalweg.canon.losses import Losses
+from thalweg.canon.parts import Citation, Signature, Text
+from thalweg.canon.request import Message, ReasoningAsk, Request, Sampling
+from thalweg.canon.usage import Usage
+from thalweg.dialects.base import Dialect, StreamDecoder, UpstreamBody, UpstreamSide
+from thalweg.dialects.registry import DIALECTS
+from thalweg.framing.sse import SseDecoder
+from thalweg.profiles.base import Profile
+from thalweg.profiles.providers import SIMULATOR
+from thalweg.relay.exchange import Exchange, Plan
+from thalweg.relay.turns import TurnKeeper, TurnStore
+from thalweg.upstream.base import ResponseHead
+
+PROFILE: Profile = SIMULATOR.profile
+CLIENTS = ("openai-chat", "openai-responses", "anthropic", "gemini")
+UPSTREAMS = (*CLIENTS, "dashscope-native")
+PAIRS = [(client, upstream) for client, upstream in itertools.product(CLIENTS, UPSTREAMS) if client != upstream]
+
+# What is said.
+
+WORDS = [
+    "It ",
+    "is ",
+    "a ",
+    "fine ",
+    "day, ",
+    "好的",
+    "，今天",
+    "🌊 ",
+    '\n\n"quoted" ',
+    "data: [DONE]",
+    "a\u2028b",
+    "end.",
+]
+ARGUMENTS = ['{"city', '": "', "北京", '", "days', '":\n 3', ', "more": {"x": [1, ', "2]}", "}"]
+USAGE = Usage(input_tokens=3, output_tokens=40)
+
+
+def part(index: int, kind: Any, words: Iterable[str], ended: PartEnded | None = None, **more: Any) -> list[Event]:
+    deltas = [PartDelta(index=index, text=word, choice=more.get("choice", 0)) for word in words]
+    last = ended or PartEnded(index=index, choice=more.get("choice", 0))
+    return [PartStarted(index=index, kind=kind, **more), *deltas, last]
+
+
+def call(index: int, words: Iterable[str] = ARGUMENTS, **more: Any) -> list[Event]:
+    return part(index, "tool_call", words, call_id=f"call_{index}", name=f"look_{index}", **more)
+
+
+def answer(*parts: list[Event], reason: FinishReason = FinishReason.STOP, choices: int = 1) -> list[Event]:
+    started = ResponseStarted(response_id="up-1", model="m-up", created=1)
+    finished = [ChoiceFinished(reason=reason, choice=choice) for choice in range(choices)]
+    return [started, *itertools.chain(*parts), UsageReported(usage=USAGE), *finished, ResponseEnded()]
+
+
+def signed(index: int, vendor: str) -> PartEnded:
+    proof = Signature(vendor=vendor, model="m-up", kind="signature", data="AAECAwQ=")
+    return PartEnded(index=index, signature=proof)
+
+
+TEXT = answer(part(0, "text", WORDS))
+CITED = PartEnded(index=0, citations=(Citation(url="https://a.example", title="A", start=0, end=2),))
+PROBABLE = {"content": [{"token": "a", "logprob": -0.5, "bytes": [97], "top_logprobs": []}]}
+
+ANSWERS: dict[str, list[Event]] = {
+    "text": TEXT,
+    "thoughts, then text": answer(part(0, "reasoning", WORDS), part(1, "text", WORDS)),
+    "thoughts in short": answer(part(0, "reasoning", WORDS, form="summary"), part(1, "text", WORDS)),
+    **{
+        f"thoughts that {vendor} has signed": answer(
+            part(0, "reasoning", WORDS, signed(0, vendor), form="summary"), part(1, "text", WORDS)
+        )
+        for vendor in ("anthropic", "google", "openai")
+    },
+    "text that is proven": answer(part(0, "text", WORDS, signed(0, "google")), part(1, "text", WORDS)),
+    "text with its sources": answer(part(0, "text", WORDS, CITED)),
+    "a call": answer(call(0), reason=FinishReason.TOOL_CALLS),
+    "text, calls, text": answer(part(0, "text", WORDS), call(1), call(2), part(3, "text", WORDS)),
+    "a call that says nothing": answer(call(0, ()), call(1, ("{}",)), part(2, "text", WORDS)),
+    "a call that is no JSON": answer(call(0, ("{", "[[", "x")), part(1, "text", WORDS)),
+    "a refusal": answer(part(0, "refusal", WORDS), reason=FinishReason.REFUSAL),
+    "log probabilities": answer(
+        [
+            PartStarted(index=0, kind="text"),
+            *[PartDelta(index=0, text=word, logprobs=PROBABLE if number % 3 else None) for number, word in enumerate(WORDS)],
+            PartEnded(index=0),
+        ]
+    ),
+    "an end in the middle": answer(part(0, "text", WORDS), reason=FinishReason.LENGTH),
+    "empty words": answer(part(0, "text", ["a", "", "b", "", "", "c"])),
+    "two choices": [
+        ResponseStarted(response_id="up-1", model="m-up", created=1),
+        PartStarted(index=0, kind="text"),
+        PartStarted(index=1, kind="text", choice=1),
+        *[PartDelta(index=at, text=word, choice=at) for word in WORDS for at in (0, 1)],
+        PartEnded(index=0),
+        PartEnded(index=1, choice=1),
+        ChoiceFinished(reason=FinishReason.STOP),
+        ChoiceFinished(reason=FinishReason.STOP, choice=1),
+        ResponseEnded(),
+    ],
+    "an error": [*TEXT[:9], ResponseFailed(error=UpstreamFailed("the model fell over", provider="acme"))],
+    "broken off": TEXT[:9],
+}  # fmt: skip
+
+# How it stands on the wire.
+
+_AS_WE_ASK = {"dashscope-native": {"incremental_output": True, "result_format": "message"}}
+
+
+def wire(upstream: str, events: list[Event]) -> list[bytes]:
+    """The frames that an upstream says these events in."""
+    asked = Request(
+        model="m-up",
+        messages=(),
+        dialect=upstream,
+        include_usage=True,
+        reasoning=ReasoningAsk(show="auto"),
+        extensions=_AS_WE_ASK.get(upstream, {}),
+    )
+    encoder = DIALECTS[upstream].stream_encoder(asked, response_id="up-1", model="m-up", created=1)
+    said = b"".join(piece for event in events for piece in encoder.encode([event]))
+    return [frame.raw for frame in SseDecoder().feed(said)]
+
+
+Meter = Callable[[int], int | None]
+"""How much a frame says was made, by its number; `None` for one that says nothing."""
+METERS: dict[str, Meter] = {
+    "in every frame": lambda number: number,
+    "now and then": lambda number: number if number % 3 == 1 else None,
+    "that shrinks": lambda number: 40 - number if number % 4 == 2 else number,
+    "of the prompt alone at first": lambda number: number if number > 6 else 0,
+}
+_REPORTS: dict[str, tuple[str, Callable[[int], Any], int]] = {
+    "openai-chat": ("usage", lambda made: {"prompt_tokens": 3, "completion_tokens": made, "total_tokens": 3 + made}, 3),
+    "gemini": ("usageMetadata", lambda made: {"promptTokenCount": 3, "totalTokenCount": 3 + made} | _visible(made), 1),
+    "dashscope-native": ("usage", lambda made: {"input_tokens": 3, "output_tokens": made, "total_tokens": 3 + made}, 1),
+}
+"""Where usage rides on frames: the field, what it holds, and how many last frames have it anyway or never."""
+
+
+def _visible(made: int) -> dict[str, int]:
+    return {"candidatesTokenCount": made} if made else {}
+
+
+def metered(upstream: str, frames: list[bytes], meter: Meter) -> list[bytes]:
+    """The frames with usage, as some upstreams send it; the last keep theirs."""
+    field, report, last = _REPORTS[upstream]
+    out = []
+    for number, frame in enumerate(frames):
+        head, mark, payload = frame.partition(b"data:")
+        tree = json.loads(payload) if payload.strip() != b"[DONE]" else {}
+        made = meter(number)
+        speaks = tree.get("choices") or tree.get("candidates") or tree.get("output")
+        if number >= len(frames) - last or made is None or not speaks:
+            out.append(frame)
+            continue
+        edited = json.dumps(tree | {field: report(made)}, ensure_ascii=False, separators=(",", ":")).encode()
+        out.append(head + mark + (b" " if payload[:1] == b" " else b"") + edited + b"\n\n")
+    return out
+
+
+def streams(upstream: str, events: list[Event]) -> list[list[bytes]]:
+    """One answer in all the forms that an upstream gives it."""
+    plain = wire(upstream, events)
+    if upstream not in _REPORTS:
+        return [plain]
+    return [plain, *[metered(upstream, plain, meter) for meter in METERS.values()]]
+
+
+# The two ways.
+
+
+class LongWay:
+    """A dialect whose decoder knows no short way, not even within."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dialect, name)
+
+    def stream_decoder(self, **facts: Any) -> StreamDecoder:
+        decoder: Any = self._dialect.stream_decoder(**facts)
+        decoder.grown = lambda _: None
+        return decoder
+
+
+def plan(client: str, behind: Dialect, sent: UpstreamBody, kept: TurnStore) -> Plan:
+    front = DIALECTS[client]
+    asked = Request(
+        model="the/model",
+        messages=(Message(role="user", parts=(Text(text="What carries a boat?"),)),),
+        sampling=Sampling(max_tokens=64),
+        stream=True,
+        include_usage=True,
+        reasoning=ReasoningAsk(effort="high", show="auto"),
+    )
+    body = front.encode_request(asked, model="the/model", profile=PROFILE, stream=True, losses=Losses("lenient")).body
+    read = front.read_request(body, front.request_target(b"/v1", "the/model", stream=True))
+    return Plan(
+        stream_id="own",
+        asked=read,
+        dialect=front,
+        upstream=UpstreamSide(behind, PROFILE, provider="acme", key_name="ACME_API_KEY"),
+        upstream_streams=True,
+        sent=sent,
+        request=read.canon(),
+        listener=TurnKeeper(kept, b"owner", lambda: BEGIN),
+        created=2,
+    )
+
+
+class Told:
+    """What came of a stream: bytes with the times at which they came, the head, the watch, the report, what was kept."""
+
+    def __init__(self, given: Plan, kept: TurnStore, reads: Iterable[bytes], *, short: bool, leaves: bool) -> None:
+        exchange = self.exchange = Exchange(given, now=BEGIN)
+        self.kept = kept
+        self.said: list[tuple[float, bytes]] = []
+        self.passed = 0
+        exchange.connected(BEGIN)
+        exchange.head_received(ResponseHead(200, SSE), BEGIN)
+        now = BEGIN
+        for number, data in enumerate(reads):
+            now = BEGIN + 1 + number * 0.5
+            if exchange.settled:
+                break
+            passed = exchange.passes(data, now) if short else None
+            if passed is not None:
+                self.passed += 1
+                exchange.queue(passed)
+            else:
+                exchange.body_received(data, now)
+            self._take(now)
+        if leaves:
+            exchange.client_left(now + 1)
+            exchange.give_up(now + 2)
+        elif not exchange.settled:
+            exchange.body_ended(now + 1)
+            self._take(now + 1)
+
+    def _take(self, now: float) -> None:
+        if self.exchange.pending_bytes:
+            self.said.append((now, self.exchange.take()))
+            self.exchange.delivered(now)
+
+    @property
+    def everything(self) -> tuple[Any, ...]:
+        """All that can be seen of it, for comparison."""
+        exchange, watch = self.exchange, self.exchange.watch
+        error = exchange.error
+        words = (type(error), error.message, error.code, error.kind) if isinstance(error, UpstreamError) else error
+        seen = {name: getattr(watch, name) for name in type(watch).__slots__} | {"error": repr(watch.error)}
+        report = msgspec.structs.asdict(exchange.report())
+        return self.said, exchange.head, exchange.phase, words, seen, report, self.kept.held_bytes, len(self.kept)
+
+
+def both(
+    client: str, upstream: str, reads: list[bytes], *, sent: UpstreamBody | None = None, leaves: bool = False
+) -> Told:
+    """Run a stream both ways; what is returned went the short way where it could."""
+    behind = DIALECTS[upstream]
+    runs = []
+    for dialect, short in ((behind, True), (behind, False), (LongWay(behind), True)):
+        kept = TurnStore()
+        given = plan(client, dialect, sent or UpstreamBody(body=b"{}"), kept)
+        runs.append(Told(given, kept, reads, short=short, leaves=leaves))
+    short_way, long_way, longest_way = runs
+    assert (long_way.passed, longest_way.passed) == (0, 0)
+    assert short_way.everything == long_way.everything
+    assert short_way.everything == longest_way.everything
+    return short_way
+
+
+def read(client: str, told: Told) -> Any:
+    """The answer that a client makes of what it was told."""
+    frames, decoder = SseDecoder(), DIALECTS[client].stream_decoder(profile=PROFILE, provider="us")
+    body = b"".join(said for _, said in told.said)
+    answer = fold([*decoder.feed(frames.feed(body) + frames.end()), *decoder.end()])
+    assert answer.complete
+    return answer
+
+
+def cut(body: bytes, places: Iterable[int]) -> list[bytes]:
+    ends = sorted({place for place in places if 0 < place < len(body)})
+    return [body[a:b] for a, b in zip([0, *ends], [*ends, len(body)], strict=True)]
+
+
+def pairs() -> list[Any]:
+    return [pytest.param(*pair, id=f"{pair[0]} from {pair[1]}") for pair in PAIRS]
+
+
+# The tests.
+
+
+@pytest.mark.parametrize(("client", "upstream"), pairs())
+@pytest.mark.parametrize("events", ANSWERS.values(), ids=ANSWERS)
+def test_a_read_for_each_frame(client: str, upstream: str, events: list[Event]) -> None:
+    for frames in streams(upstream, events):
+        both(client, upstream, frames)
+
+
+@pytest.mark.parametrize(("client", "upstream"), pairs())
+@pytest.mark.parametrize("events", ANSWERS.values(), ids=ANSWERS)
+def test_reads_of_some_frames_and_of_parts_of_one(
+    client: str, upstream: str, events: list[Event], seeded_random: random.Random
+) -> None:
+    """A short way after a read that ended within a frame would tear it."""
+    for frames in streams(upstream, events):
+        body, ends = b"".join(frames), list(itertools.accumulate(map(len, frames)))
+        both(client, upstream, cut(body, seeded_random.choices(range(len(body)), k=7)))
+        some = [end for end in ends if seeded_random.random() < 0.8]
+        both(client, upstream, cut(body, [*some, *seeded_random.choices(range(len(body)), k=3)]))
+
+
+@pytest.mark.parametrize(("client", "upstream"), pairs())
+def test_the_same_is_read_however_it_is_cut(client: str, upstream: str) -> None:
+    for frames in streams(upstream, TEXT):
+        whole = both(client, upstream, [b"".join(frames)])
+        by_frame = both(client, upstream, frames)
+        assert read(client, by_frame) == read(client, whole)
+
+
+@pytest.mark.parametrize(("client", "upstream"), pairs())
+@pytest.mark.parametrize("name", ["text", "thoughts, then text", "text, calls, text"])
+def test_a_client_that_leaves(client: str, upstream: str, name: str, seeded_random: random.Random) -> None:
+    """What was made and not yet read of its usage is not lost."""
+    for frames in streams(upstream, ANSWERS[name]):
+        for at in (6, *seeded_random.choices(range(1, len(frames)), k=4)):
+            both(client, upstream, frames[:at], leaves=True)
+
+
+@pytest.mark.parametrize("upstream", _REPORTS)
+def test_the_last_usage_counts_of_a_stream_that_its_client_leaves(upstream: str) -> None:
+    frames = metered(upstream, wire(upstream, TEXT), METERS["in every frame"])
+    client = "anthropic" if upstream != "anthropic" else "gemini"
+    for at in range(6, len(frames) - 4):
+        told = both(client, upstream, frames[:at], leaves=True)
+        report = told.exchange.report()
+        assert (report.usage.output_tokens, report.usage_source) == (at - 1, "reported")
+        assert told.passed
+
+
+SHORT = {
+    "text": len(WORDS) - 1,
+    "thoughts, then text": len(WORDS) * 2 - 2,
+    "a call": len(ARGUMENTS) - 1,
+    "text, calls, text": len(WORDS) * 2 - 2 + len(ARGUMENTS) * 2 - 2,
+}
+"""How many frames at least take the short way: all by which a part goes on that has begun, when the gate is open."""
+WHOLE_CALLS = ("gemini",)
+"""Upstreams whose calls come in one piece."""
+LATE = {"dashscope-native": 2}
+"""Upstreams of which only the first frames show whether they hold increments."""
+
+
+@pytest.mark.parametrize(
+    ("client", "upstream", "name"),
+    [(*pair, name) for pair in PAIRS for name in SHORT if "call" not in name or pair[1] not in WHOLE_CALLS],
+)
+def test_the_common_stream_takes_the_short_way(client: str, upstream: str, name: str) -> None:
+    """Else there would be nothing to compare, and nothing gained."""
+    forms = streams(upstream, ANSWERS[name])
+    for frames in (*forms[:1], *forms[1:2]):
+        told = both(client, upstream, frames)
+        assert told.passed >= SHORT[name] - LATE.get(upstream, 0) * (2 if "call" in name else 1)
+
+
+def test_a_text_that_stops_may_end_takes_the_long_way() -> None:
+    sent = UpstreamBody(body=b"{}", stops=("fine day",))
+    told = both("openai-chat", "anthropic", wire("anthropic", TEXT), sent=sent)
+    assert told.passed == 0
+    assert told.exchange.watch.cut
+
+
+def test_so_do_arguments_whose_free_text_is_still_inside() -> None:
+    sent = UpstreamBody(body=b"{}", wrapped_tools=frozenset({"look_0"}))
+    events = answer(call(0, ('{"input', '": "a', 'b"}')), part(1, "text", WORDS))
+    told = both("openai-responses", "anthropic", wire("anthropic", events), sent=sent)
+    assert told.passed == 0, "nor does anything after them"
+
+
+def test_a_frame_that_does_not_pass_has_left_no_trace() -> None:
+    for client, upstream in PAIRS:
+        kept = TurnStore()
+        exchange = Exchange(plan(client, DIALECTS[upstream], UpstreamBody(body=b"{}"), kept), now=BEGIN)
+        exchange.connected(BEGIN)
+        exchange.head_received(ResponseHead(200, SSE), BEGIN)
+        frames = wire(upstream, TEXT)
+        for frame in frames[:8]:
+            exchange.body_received(frame, BEGIN)
+        exchange.take()
+        before = {name: getattr(exchange.watch, name) for name in type(exchange.watch).__slots__}
+        usual = frames[8]
+        others = [frames[-1], usual * 2, usual[:-1], b"\n", b": c\n\n", usual.replace(b"\n", b"\r"), b"x" + usual, b""]
+        for data in others:
+            assert exchange.passes(data, BEGIN + 5) is None, (client, upstream, data)
+            assert {name: getattr(exchange.watch, name) for name in type(exchange.watch).__slots__} == before
+        assert exchange.passes(usual, BEGIN + 5) is not None
+
+
+FRAMES = {
+    upstream: [frame for events in ANSWERS.values() for frames in streams(upstream, events) for frame in frames]
+    for upstream in UPSTREAMS
+}
+
+
+@given(data=st.data(), pair=st.sampled_from(PAIRS))
+def test_any_frames_in_any_order(data: st.DataObject, pair: tuple[str, str]) -> None:
+    client, upstream = pair
+    begun = wire(upstream, TEXT)[:7]
+    pieces = data.draw(st.lists(st.sampled_from(FRAMES[upstream]), max_size=12))
+    both(client, upstream, [*begun, *pieces])
+    body = b"".join([*begun, *pieces])
+    places = data.draw(st.sets(st.integers(0, len(body)), max_size=4))
+    both(client, upstream, cut(body, places))
