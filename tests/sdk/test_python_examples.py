@@ -243,8 +243,8 @@ def test_google_s_sdk_keeps_a_talk(examples: Examples, upstream: str) -> None:
     assert "Which rivers flow into the Baltic?" in ran.said
     assert "那么哪条最长？🌊" in ran.said
     assert ran.said.count("characters thought") == 2
-    # Anthropic thinks only where it is told to, and to show thoughts is not to think.
-    assert ("[0 characters" in ran.said) is (upstream == "sim-anthropic")
+    # Anthropic thinks only where it is told to, and who asks for thoughts tells it to.
+    assert "[0 characters" not in ran.said
     for entry in ran.entries:
         assert_complete(entry)
 

@@ -406,7 +406,8 @@ def test_sampling() -> None:
     ("config", "expected"),
     [
         ({}, ReasoningAsk(show="none")),
-        ({"includeThoughts": True}, ReasoningAsk(show="summary")),
+        ({"includeThoughts": True}, ReasoningAsk(mode="auto", show="summary")),
+        ({"includeThoughts": False}, ReasoningAsk(show="none")),
         ({"thinkingBudget": 0}, ReasoningAsk(mode="off", show="none")),
         ({"thinkingBudget": -1}, ReasoningAsk(mode="auto", show="none")),
         ({"thinkingBudget": 99}, ReasoningAsk(mode="budget", budget_tokens=99, show="none")),

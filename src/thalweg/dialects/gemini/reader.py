@@ -316,7 +316,8 @@ def _reasoning(asked: wire.Thinking) -> ReasoningAsk:
         return ReasoningAsk(mode="effort", effort=level, show=show)
     budget = asked.thinkingBudget
     if budget is None:
-        return ReasoningAsk(show=show)
+        # Gemini thinks unasked; who wants to see thoughts wants a model that does.
+        return ReasoningAsk(mode="auto" if asked.includeThoughts else "default", show=show)
     if budget == 0:
         return ReasoningAsk(mode="off", show=show)
     if budget < 0:
