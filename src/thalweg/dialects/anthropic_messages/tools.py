@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any
 
 from thalweg.canon.losses import Losses
@@ -13,10 +11,8 @@ from thalweg.dialects.anthropic_messages.blocks import Block
 from thalweg.dialects.anthropic_messages.marks import mark
 from thalweg.dialects.anthropic_messages.schema import Subset, input_schema
 from thalweg.dialects.anthropic_messages.tables import ModelRow
+from thalweg.dialects.kit.tool_names import ToolNames
 
-_LEGAL = re.compile(r"[A-Za-z0-9_-]{1,128}")
-_ILLEGAL = re.compile(r"[^A-Za-z0-9_-]")
-_ALIAS_CHARS = 121
 ANSWER_TOOL = "json_output"
 FREE_TEXT: dict[str, Any] = {
     "type": "object",
@@ -30,8 +26,7 @@ class Toolbox:
 
     def __init__(self, asked: Request, row: ModelRow, losses: Losses) -> None:
         self._row, self._losses = row, losses
-        self.names: dict[str, str] = {}
-        """The client's names by ours, where the two differ."""
+        self.names = ToolNames(most=128)
         self.wrapped: set[str] = set()
         """Tools, by the client's name, that take free text."""
         self.answer_tool: str | None = None
@@ -50,15 +45,6 @@ class Toolbox:
         """Whether a tool must be called."""
         return self.choice is not None and self.choice["type"] in ("any", "tool")
 
-    def alias(self, name: str) -> str:
-        """The name that Anthropic takes: the tool's own, or one made of it."""
-        if _LEGAL.fullmatch(name):
-            return name
-        digest = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:6]
-        alias = f"{_ILLEGAL.sub('_', name)[:_ALIAS_CHARS]}_{digest}"
-        self.names[alias] = name
-        return alias
-
     def _define(self, asked: Request) -> None:
         choice = asked.tool_choice
         subset = choice is not None and bool(choice.names) and (choice.mode == "auto" or len(choice.names) > 1)
@@ -75,7 +61,7 @@ class Toolbox:
         schema, lost = input_schema(tool.parameters)
         if lost:
             self._losses.approximate(path, "its schema may be no union")
-        block: Block = {"name": self.alias(tool.name), "input_schema": schema}
+        block: Block = {"name": self.names.alias(tool.name), "input_schema": schema}
         if tool.description:
             block["description"] = tool.description
         if tool.strict and self._row.structured:
@@ -94,7 +80,7 @@ class Toolbox:
         self.wrapped.add(tool.name)
         raw = tool.raw if isinstance(tool.raw, dict) else {}
         description = tool.description or raw.get("description")
-        block: Block = {"name": self.alias(tool.name), "input_schema": FREE_TEXT}
+        block: Block = {"name": self.names.alias(tool.name), "input_schema": FREE_TEXT}
         return block | {"description": description} if isinstance(description, str) and description else block
 
     def _hosted(self, _: Tool, path: str) -> None:
@@ -108,7 +94,7 @@ class Toolbox:
         mode = choice.mode if choice else "auto"
         wire: Block = {"type": {"auto": "auto", "none": "none", "required": "any"}[mode]}
         if choice and choice.mode == "required" and len(choice.names) == 1:
-            wire = {"type": "tool", "name": self.alias(choice.names[0])}
+            wire = {"type": "tool", "name": self.names.alias(choice.names[0])}
         if wire["type"] in ("any", "tool") and not self._row.forced_choice:
             self._losses.approximate("tool_choice", "the model cannot be forced, it is told in words")
             name = wire.get("name")

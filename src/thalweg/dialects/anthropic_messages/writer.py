@@ -43,7 +43,7 @@ def _encode(asked: Request, *, model: str, profile: Profile, stream: bool, losse
     row = row_of(model)
     toolbox = Toolbox(asked, row, losses)
     plan = plan_thinking(asked, row, forced=toolbox.forced, unsigned=is_unsigned(asked.messages), losses=losses)
-    history = History(row, toolbox.alias, toolbox.wrapped, losses)
+    history = History(row, toolbox.names.alias, toolbox.wrapped, losses)
     messages = history.write(asked.messages)
     output, words = _output(asked, row, toolbox, losses)
     notes = [note for note in (toolbox.note, words) if note]
@@ -71,7 +71,7 @@ def _encode(asked: Request, *, model: str, profile: Profile, stream: bool, losse
     return UpstreamBody(
         body=msgspec.json.encode(wire),
         stops=tuple(stop for stop in asked.sampling.stop if stop and not stop.strip()),
-        tool_names=toolbox.names,
+        tool_names=toolbox.names.back,
         wrapped_tools=frozenset(toolbox.wrapped),
         answer_tool=toolbox.answer_tool,
     )

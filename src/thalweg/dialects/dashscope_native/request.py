@@ -7,9 +7,7 @@ the target's query, as `?x-dashscope-sse=enable`. Without that, `parameters.stre
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any, Literal
 from urllib.parse import parse_qs
 
@@ -23,6 +21,7 @@ from thalweg.canon.request import Message, OutputFormat, ReasoningAsk, Request, 
 from thalweg.dialects.base import UpstreamBody, count_chars
 from thalweg.dialects.dashscope_native.tables import NAME, SSE_HEADER, is_multimodal
 from thalweg.dialects.kit.body import check_bounds, check_model, missing, open_top, read_body, too_deep, wrong
+from thalweg.dialects.kit.tool_names import ToolNames
 from thalweg.profiles.base import Profile
 
 
@@ -398,7 +397,6 @@ def _output(asked: dict[str, Any]) -> OutputFormat:
 
 # Writing.
 
-_TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MOST_CHOICES = 4
 _MOST_TEMPERATURE = 1.99
 """Temperatures are below 2."""
@@ -420,7 +418,7 @@ class _Writer:
         self._profile = profile
         self._losses = losses
         self._multimodal = is_multimodal(model)
-        self._aliases = {tool.name: _alias(tool.name) for tool in asked.tools if tool.kind != "hosted"}
+        self._names = ToolNames()
 
     def body(self, *, stream: bool) -> UpstreamBody:
         """The whole request."""
@@ -434,7 +432,7 @@ class _Writer:
         wire = {"model": self._model, "input": {"messages": self._messages()}, "parameters": parameters}
         return UpstreamBody(
             body=msgspec.json.encode(wire),
-            tool_names={alias: name for name, alias in self._aliases.items() if alias != name},
+            tool_names=self._names.back,
             wrapped_tools=frozenset(tool.name for tool in self._asked.tools if tool.kind == "custom"),
         )
 
@@ -540,7 +538,7 @@ class _Writer:
         schema = tool.parameters
         if tool.kind == "custom":
             schema = {"type": "object", "properties": {"input": {"type": "string"}}, "required": ["input"]}
-        named = {"name": self._aliases[tool.name], "description": tool.description, "parameters": schema}
+        named = {"name": self._names.alias(tool.name), "description": tool.description, "parameters": schema}
         return {"type": "function", "function": {key: value for key, value in named.items() if value is not None}}
 
     def _choice(self, choice: ToolChoice, tools: list[Tool]) -> Any:
@@ -548,7 +546,7 @@ class _Writer:
             return choice.mode
         if len(tools) == 1 or len(choice.names) == 1:
             name = choice.names[0] if choice.names else tools[0].name
-            return {"type": "function", "function": {"name": self._aliases.get(name, name)}}
+            return {"type": "function", "function": {"name": self._names.alias(name)}}
         self._losses.approximate("tool_choice", "it can name one tool, or leave the choice to the model")
         return "auto"
 
@@ -601,7 +599,7 @@ class _Writer:
         arguments = call.arguments or "{}"
         if call.kind == "custom":
             arguments = msgspec.json.encode({"input": call.arguments}).decode()
-        function = {"name": self._aliases.get(call.name) or _alias(call.name), "arguments": arguments}
+        function = {"name": self._names.alias(call.name), "arguments": arguments}
         return {"index": at, "id": call.id, "type": "function", "function": function}
 
     def _content(self, parts: Any, *, separator: str = "") -> str | list[dict[str, Any]]:
@@ -638,11 +636,3 @@ class _Writer:
 
 
 _MIME = {"image": "image/png", "audio": "audio/wav", "video": "video/mp4"}
-
-
-def _alias(name: str) -> str:
-    """The name itself where it is a function's, else one made of it: the same name gives the same alias."""
-    if _TOOL_NAME.fullmatch(name):
-        return name
-    mark = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:6]
-    return f"{re.sub(r'[^A-Za-z0-9_-]', '_', name)[:57]}_{mark}"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
-from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -19,6 +17,7 @@ from thalweg.dialects.gemini.schema import for_json_schema_field, for_openapi_fi
 from thalweg.dialects.gemini.signatures import SKIP, own_signature
 from thalweg.dialects.gemini.tables import NAME, VENDOR
 from thalweg.dialects.gemini.thinking import Generation, generation, say
+from thalweg.dialects.kit.tool_names import ToolNames
 from thalweg.profiles.base import Profile
 
 _Wire = dict[str, Any]
@@ -26,8 +25,6 @@ _Wire = dict[str, Any]
 MOST_STOPS = 5
 """How many stop sequences are taken (ai.google.dev, GenerationConfig, read 2026-11)."""
 _MOST_SEED = 2**31 - 1
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}")
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.:-]")
 _GO_ON = "Continue."
 _MIMES = {"image": "image/png", "audio": "audio/wav", "video": "video/mp4", "document": "application/pdf"}
 _SIGHTS = {"low": "MEDIA_RESOLUTION_LOW", "high": "MEDIA_RESOLUTION_HIGH"}
@@ -50,7 +47,7 @@ class _Writer:
         self._losses = losses
         born = generation(model)
         self._born: Generation = born if born is not None else (2, 5)
-        self._aliases = _aliases(asked)
+        self._called = ToolNames("A-Za-z0-9_.:-", most=128, first="A-Za-z_")
         self._names = {part.id: part.name for part in _parts_of(asked) if isinstance(part, ToolCall)}
         """Names of called tools by the ids of the calls."""
 
@@ -75,7 +72,7 @@ class _Writer:
         return UpstreamBody(
             body=msgspec.json.encode(wire),
             stops=asked.sampling.stop[MOST_STOPS:],
-            tool_names={alias: name for name, alias in self._aliases.items()},
+            tool_names=self._called.back,
             wrapped_tools=frozenset(tool.name for tool in asked.tools if tool.kind == "custom"),
         )
 
@@ -182,7 +179,7 @@ class _Writer:
         read = Arguments({"input": part.arguments}, whole=True) if free else arguments_of(part.arguments)
         if not read.whole:
             self._losses.approximate("messages", "the arguments of a tool call are no JSON object")
-        wire: _Wire = {"functionCall": {"name": self._alias(part.name), "args": read.value, "id": part.id}}
+        wire: _Wire = {"functionCall": {"name": self._called.alias(part.name), "args": read.value, "id": part.id}}
         signature = own_signature(part.signature)
         return [wire | {"thoughtSignature": signature} if signature is not None else wire]
 
@@ -190,7 +187,8 @@ class _Writer:
         """A result, and files of it that must stand behind it."""
         name = self._names.get(part.call_id) or part.name or "unknown"
         text = "\n".join(piece.text for piece in part.parts if isinstance(piece, Text))
-        wire: _Wire = {"name": self._alias(name), "response": _response(text, failed=part.is_error), "id": part.call_id}
+        response = _response(text, failed=part.is_error)
+        wire: _Wire = {"name": self._called.alias(name), "response": response, "id": part.call_id}
         files = [found for piece in part.parts if isinstance(piece, Media) for found in self._media(piece)]
         if files and self._levels:
             wire["parts"] = files
@@ -212,9 +210,6 @@ class _Writer:
 
     # Tools.
 
-    def _alias(self, name: str) -> str:
-        return self._aliases.get(name, name)
-
     def _tools(self) -> _Wire:
         asked = self._asked
         choice = asked.tool_choice
@@ -233,7 +228,7 @@ class _Writer:
         if choice and declared and choice.mode != "auto":
             config: _Wire = {"mode": {"none": "NONE", "required": "ANY"}[choice.mode]}
             if choice.names and choice.mode == "required":
-                config["allowedFunctionNames"] = [self._alias(name) for name in choice.names]
+                config["allowedFunctionNames"] = [self._called.alias(name) for name in choice.names]
             wire["toolConfig"] = {"functionCallingConfig": config}
         return wire
 
@@ -246,7 +241,7 @@ class _Writer:
     def _declaration(self, tool: Tool, at: int) -> _Wire:
         if tool.strict:
             self._losses.drop(f"tools[{at}].strict")
-        wire: _Wire = {"name": self._alias(tool.name)}
+        wire: _Wire = {"name": self._called.alias(tool.name)}
         description = tool.description or (tool.raw or {}).get("description")
         if isinstance(description, str) and description:
             wire["description"] = description
@@ -364,15 +359,3 @@ def _response(text: str, *, failed: bool) -> _Wire | msgspec.Raw:
     if text.strip() and read.whole and text.lstrip()[:1] == "{":
         return read.value
     return {"output": text}
-
-
-def _aliases(asked: Request) -> dict[str, str]:
-    """Other names for tools that Gemini would refuse by their own, by those: the same for the same name."""
-    names = {tool.name for tool in asked.tools if tool.kind != "hosted"}
-    names |= {part.name for part in _parts_of(asked) if isinstance(part, ToolCall)}
-    return {name: _alias_of(name) for name in sorted(names) if not _NAME.fullmatch(name)}
-
-
-def _alias_of(name: str) -> str:
-    digest = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"_{_NOT_IN_NAMES.sub('_', name)[:100]}_{digest}"

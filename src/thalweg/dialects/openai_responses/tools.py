@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
-from hashlib import sha256
 from typing import Any
 
 from thalweg.canon.losses import Losses
 from thalweg.canon.request import Request, Tool, ToolChoice
 from thalweg.dialects.kit.body import missing, wrong
+from thalweg.dialects.kit.tool_names import ToolNames
 from thalweg.dialects.openai_responses.wire import objects, string
 
-_MOST_CHARS = 64
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _MODES = ("auto", "none", "required")
 
 # Reading.
@@ -90,29 +87,6 @@ def _chosen(wire: dict[str, Any]) -> str:
 # Writing.
 
 
-class ToolNames:
-    """What a request's tools are called upstream, where their own names are not taken."""
-
-    __slots__ = ("_aliases",)
-
-    def __init__(self) -> None:
-        self._aliases: dict[str, str] = {}
-
-    def told(self, name: str) -> str:
-        """The name for the upstream: the same at every turn."""
-        if _NAME.fullmatch(name):
-            return name
-        digest = sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:6]
-        alias = f"{re.sub(r'[^A-Za-z0-9_-]', '_', name)[: _MOST_CHARS - 7]}_{digest}"
-        self._aliases[alias] = name
-        return alias
-
-    @property
-    def back(self) -> dict[str, str]:
-        """What the client calls them, by what the upstream was told."""
-        return dict(self._aliases)
-
-
 def write_tools(asked: Request, names: ToolNames, losses: Losses) -> dict[str, Any]:
     """`tools`, and what goes with it; nothing where there are none."""
     tools: list[dict[str, Any]] = []
@@ -136,7 +110,7 @@ def _write_function(tool: Tool, names: ToolNames, asked: Request) -> dict[str, A
     parameters = tool.parameters or {"type": "object", "properties": {}}
     # Unsaid, this API takes it for true, and changes what the model may leave out.
     strict = bool(tool.strict) and (asked.dialect.startswith("openai") or is_strict(parameters))
-    wire: dict[str, Any] = {"type": "function", "name": names.told(tool.name)}
+    wire: dict[str, Any] = {"type": "function", "name": names.alias(tool.name)}
     if tool.description is not None:
         wire["description"] = tool.description
     return wire | {"parameters": parameters, "strict": strict}
@@ -144,7 +118,7 @@ def _write_function(tool: Tool, names: ToolNames, asked: Request) -> dict[str, A
 
 def _write_custom(tool: Tool, names: ToolNames) -> dict[str, Any]:
     raw = tool.raw if isinstance(tool.raw, dict) else {}
-    wire: dict[str, Any] = {"type": "custom", "name": names.told(tool.name)}
+    wire: dict[str, Any] = {"type": "custom", "name": names.alias(tool.name)}
     if description := tool.description or string(raw.get("description")):
         wire["description"] = description
     shape = raw.get("format")
@@ -157,7 +131,7 @@ def _write_custom(tool: Tool, names: ToolNames) -> dict[str, Any]:
 def _write_choice(choice: ToolChoice, free: set[str], names: ToolNames) -> Any:
     if not choice.names:
         return choice.mode
-    tools = [{"type": "custom" if name in free else "function", "name": names.told(name)} for name in choice.names]
+    tools = [{"type": "custom" if name in free else "function", "name": names.alias(name)} for name in choice.names]
     if len(tools) == 1 and choice.mode == "required":
         return tools[0]
     return {"type": "allowed_tools", "mode": choice.mode, "tools": tools}

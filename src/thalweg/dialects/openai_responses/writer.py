@@ -19,10 +19,11 @@ from thalweg.canon.parts import Media, Part, Reasoning, Refusal, Text, ToolCall,
 from thalweg.canon.request import Message, OutputFormat, ReasoningAsk, Request, Sampling
 from thalweg.dialects.base import UpstreamBody
 from thalweg.dialects.kit.body import too_deep, wrong
+from thalweg.dialects.kit.tool_names import ToolNames
 from thalweg.dialects.openai_responses.items import Item
 from thalweg.dialects.openai_responses.response import write_format
 from thalweg.dialects.openai_responses.tables import VENDOR
-from thalweg.dialects.openai_responses.tools import ToolNames, is_strict, write_tools
+from thalweg.dialects.openai_responses.tools import is_strict, write_tools
 from thalweg.profiles.base import Profile, Thinking
 
 _TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
@@ -245,7 +246,7 @@ class _Turns:
             self._add({"type": "message", "role": "assistant", "content": content})
 
     def _call(self, call: ToolCall) -> Item:
-        name = self._names.told(call.name)
+        name = self._names.alias(call.name)
         if call.kind == "custom":
             self._custom.add(call.id)
             return {"type": "custom_tool_call", "call_id": call.id, "name": name, "input": call.arguments}
