@@ -25,7 +25,7 @@ from thalweg.canon.events import (
 )
 from thalweg.canon.fold import fold
 from thalweg.canon.parts import Reasoning, Text, ToolCall
-from thalweg.canon.request import Request
+from thalweg.canon.request import ReasoningAsk, Request
 from thalweg.canon.response import Choice, Response
 from thalweg.dialects.anthropic_messages import AnthropicMessages
 from thalweg.dialects.anthropic_messages.stream import AnthropicStreamDecoder
@@ -37,7 +37,7 @@ from thalweg.profiles.base import Profile
 ANTHROPIC = AnthropicMessages()
 PLAIN = Profile()
 MENDED = Profile(repairs=ANTHROPIC_REPAIRS)
-ASKED = Request(model="m", messages=())
+ASKED = Request(model="m", messages=(), reasoning=ReasoningAsk(mode="auto"))
 
 
 def frame(value: dict[str, Any], *, name: str | None = None) -> bytes:

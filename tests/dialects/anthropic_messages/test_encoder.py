@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.dialects.anthropic_messages.streams import ANTHROPIC, ASKED, blocks_of, decode, read_strictly
 from thalweg.canon.envelope import unwrap, wrap
@@ -303,6 +304,21 @@ def test_a_signature_without_a_slot_gets_a_carrier(
             else:
                 shown.append((block["type"], block.get("id") or block.get("text")))
         assert shown == expected
+
+
+@pytest.mark.parametrize("mode", ["default", "off"])
+def test_who_did_not_ask_for_thoughts_finds_the_text_in_the_first_block(mode: Any) -> None:
+    """As every tutorial looks for it. A call's signature, which Google asks for, is carried all the same."""
+    asked = replace(ASKED, reasoning=ReasoningAsk(mode=mode))
+    for parts, kinds in (
+        ((Text(text="a", signature=GOOGLE),), ["text"]),
+        ((Text(text="a"), Text(text="", signature=GOOGLE)), ["text"]),
+        ((ToolCall(id="c", name="f", arguments="{}", signature=GOOGLE),), ["thinking", "tool_use"]),
+    ):
+        said = canonical(*parts)
+        whole = json.loads(ANTHROPIC.encode_answer(said, asked))["content"]
+        streamed = read_strictly(written(unfold(said), asked=asked)).blocks
+        assert [block["type"] for block in whole] == [block["type"] for block in streamed] == kinds
 
 
 @pytest.mark.parametrize(

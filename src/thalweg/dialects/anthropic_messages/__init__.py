@@ -9,7 +9,7 @@ from thalweg.canon.losses import Losses
 from thalweg.canon.request import Request
 from thalweg.canon.response import Response
 from thalweg.dialects.anthropic_messages import errors, response, writer
-from thalweg.dialects.anthropic_messages.encoder import AnthropicStreamEncoder
+from thalweg.dialects.anthropic_messages.encoder import AnthropicStreamEncoder, wants_thoughts
 from thalweg.dialects.anthropic_messages.relayer import AnthropicRelayer
 from thalweg.dialects.anthropic_messages.request import AnthropicRequest
 from thalweg.dialects.anthropic_messages.stream import AnthropicStreamDecoder
@@ -34,11 +34,18 @@ class AnthropicMessages:
 
     def stream_encoder(self, asked: Request, *, response_id: str, model: str, created: int) -> AnthropicStreamEncoder:
         """An encoder for one client's stream."""
-        return AnthropicStreamEncoder(response_id=response_id, model=model, hides=asked.reasoning.show == "none")
+        return AnthropicStreamEncoder(
+            response_id=response_id,
+            model=model,
+            hides=asked.reasoning.show == "none",
+            carries_of_texts=wants_thoughts(asked),
+        )
 
     def encode_answer(self, answer: Response, asked: Request) -> bytes:
         """A whole answer for a client."""
-        return response.encode_answer(answer, hides=asked.reasoning.show == "none")
+        return response.encode_answer(
+            answer, hides=asked.reasoning.show == "none", carries_of_texts=wants_thoughts(asked)
+        )
 
     def encode_error(self, error: GatewayError) -> WireAnswer:
         """An error before the answer has begun."""

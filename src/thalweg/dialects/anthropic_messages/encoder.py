@@ -30,6 +30,7 @@ from thalweg.canon.events import (
     UsageReported,
 )
 from thalweg.canon.parts import Signature
+from thalweg.canon.request import Request
 from thalweg.canon.usage import Usage
 from thalweg.dialects.anthropic_messages.blocks import (
     ALONE,
@@ -73,8 +74,11 @@ class AnthropicStreamEncoder:
     content_type = CONTENT_TYPE
     error: GatewayError | None = None
 
-    def __init__(self, *, response_id: str, model: str, hides: bool = False) -> None:
-        """`hides`: the client wants no word of the thoughts, only what proves them."""
+    def __init__(self, *, response_id: str, model: str, hides: bool = False, carries_of_texts: bool = True) -> None:
+        """`hides`: the client wants no word of the thoughts, only what proves them. `carries_of_texts`: it bears a
+        thought where there is nothing but a text that is signed.
+        """
+        self._carries_of_texts = carries_of_texts
         self._response_id, self._model = response_id, model
         self._hides = hides
         self._next_block = 0
@@ -170,7 +174,8 @@ class AnthropicStreamEncoder:
             return []
         self._part, self._open, self._carried, self._said, self._held = event, False, False, False, None
         self._plain = False
-        self._signature = _signature_ahead(event, batch, at) if event.kind in ("text", "tool_call") else None
+        signed = event.kind == "tool_call" or (event.kind == "text" and self._carries_of_texts)
+        self._signature = _signature_ahead(event, batch, at) if signed else None
         self._refused = self._refused or event.kind == "refusal"
         if event.kind != "tool_call":
             return []  # begun with its first word: an empty block would be refused when it comes back
@@ -227,7 +232,7 @@ class AnthropicStreamEncoder:
         return _ENDINGS[part.kind](self, part, event)
 
     def _end_text(self, _: PartStarted, event: PartEnded) -> list[bytes]:
-        self._signature = event.signature
+        self._signature = event.signature if self._carries_of_texts else None
         if not self._open:
             return self._carry(ALONE)
         cited = [
@@ -297,6 +302,13 @@ def _signature_ahead(started: PartStarted, batch: Sequence[Event], at: int) -> S
         if isinstance(event, PartEnded) and event.index == started.index:
             return event.signature
     return None
+
+
+def wants_thoughts(asked: Request) -> bool:
+    """Whether the client told the model to think. Who did not may look for a text in the first block, and would find a
+    thought there that carries a text's signature. Google wants such back, but does not ask for it.
+    """
+    return asked.reasoning.mode not in ("default", "off")
 
 
 def call_block(call_id: str | None, name: str | None, arguments: Any) -> Block:

@@ -46,12 +46,15 @@ def decode_answer(body: bytes, *, provider: str = "") -> Response:
     return fold(whole_events(read))
 
 
-def encode_answer(answer: Response, *, hides: bool = False) -> bytes:
+def encode_answer(answer: Response, *, hides: bool = False, carries_of_texts: bool = True) -> bytes:
     """A whole answer for a client, with every key that the SDKs' types know as always there. Of several choices, the
-    first alone has a place in this dialect. `hides`: the client wants no word of the thoughts.
+    first alone has a place in this dialect. `hides`: the client wants no word of the thoughts. `carries_of_texts`: it
+    bears a thought ahead of a text that is signed.
     """
     choice = answer.choices[0] if answer.choices else Choice(index=0, parts=(), finish_reason=None)
     parts = tuple(map(_hidden, choice.parts)) if hides else choice.parts
+    if not carries_of_texts:
+        parts = tuple(replace(part, signature=None) if isinstance(part, Text) else part for part in parts)
     content = [block for part in parts for block in _BLOCKS.get(type(part), _write_nothing)(part)]
     reason = finish_to_wire(
         choice.finish_reason,
