@@ -11,6 +11,7 @@ from thalweg.canon.envelope import PREFIX, is_wrapped, unwrap, wrap
 from thalweg.canon.parts import Citation, Signature
 from thalweg.dialects.anthropic_messages.tables import VENDOR
 from thalweg.dialects.anthropic_messages.wire import text_in
+from thalweg.dialects.kit.frames import is_json
 
 Block = dict[str, Any]
 
@@ -98,15 +99,7 @@ def read_arguments(text: str) -> dict[str, Any] | None:
 
 def object_of(text: str) -> msgspec.Raw:
     """A call's arguments as one JSON object, whatever they were."""
-    if text.lstrip()[:1] == "{" and _is_json(text):
+    if text.lstrip()[:1] == "{" and is_json(text):
         return msgspec.Raw(text.encode())
     found = read_arguments(text)
     return msgspec.Raw(msgspec.json.encode({"_raw": text} if found is None else found))
-
-
-def _is_json(text: str) -> bool:
-    try:
-        msgspec.json.decode(text, type=msgspec.Raw)
-    except (msgspec.MsgspecError, RecursionError):
-        return False
-    return True

@@ -8,35 +8,16 @@ import msgspec
 
 from thalweg.dialects.anthropic_messages.tables import DONE
 from thalweg.dialects.anthropic_messages.wire import StreamEvent, read_any, read_event
+from thalweg.dialects.kit.frames import BadFrame
 from thalweg.dialects.kit.separators import escape_separators
-from thalweg.framing.sse import Frame
 
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 """What breaks a silence. Every client reads over it, also before the first event."""
 
 
-class BadFrame(Exception):
-    """A frame holds something that is no Anthropic event; the message says what."""
-
-
-def payload_of(frame: Frame) -> bytes | None:
-    """The JSON text in a frame; `None` where there is none."""
-    if frame.dropped_bytes:
-        raise BadFrame(f"sent a frame of more than {frame.dropped_bytes} bytes")
-    if frame.data is None or not frame.data.strip():
-        return None
-    # Line ends between the tokens of a JSON text are white space, and within them there are none.
-    return frame.data.replace(b"\n", b" ") if frame.lines else frame.data
-
-
 def is_done(payload: bytes) -> bool:
     """Whether this is the end mark of another dialect."""
     return payload.startswith(DONE)
-
-
-def cut_short(frame: Frame) -> bool:
-    """Whether the body ended within this frame, so that what it holds is no fault: SDKs never see such a frame."""
-    return not frame.closed and not frame.dropped_bytes
 
 
 def read(payload: bytes, name: bytes = b"") -> StreamEvent:

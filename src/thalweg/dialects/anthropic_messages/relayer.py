@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from thalweg.canon.errors import GatewayError, UpstreamBroke
+from thalweg.canon.errors import GatewayError
 from thalweg.dialects.anthropic_messages.common import CommonFrames
 from thalweg.dialects.anthropic_messages.encoder import STOP_FRAME
 from thalweg.dialects.anthropic_messages.errors import encode_stream_error, read_stream_error
 from thalweg.dialects.anthropic_messages.frames import (
     PING,
-    BadFrame,
     block_index,
-    cut_short,
     is_done,
-    payload_of,
     read,
     write,
 )
@@ -40,6 +37,7 @@ from thalweg.dialects.anthropic_messages.wire import (
     text_in,
 )
 from thalweg.dialects.base import Watch
+from thalweg.dialects.kit.frames import BadFrame, broke, cut_short, one_payload
 from thalweg.dialects.kit.separators import escape_separators, has_separators
 from thalweg.framing.sse import Frame
 
@@ -118,7 +116,7 @@ class AnthropicRelayer:
                 out += self._frame(frame)
             except BadFrame as error:
                 if not cut_short(frame):
-                    self._fail(self._broke(str(error)))
+                    self._fail(broke(self._provider, error))
         return out
 
     def end(self) -> list[bytes]:
@@ -127,7 +125,7 @@ class AnthropicRelayer:
             return []
         if self.watch.finished:
             return self._finish()
-        self._fail(self._broke("broke off before the answer was finished"))
+        self._fail(broke(self._provider, "broke off before the answer was finished"))
         return []
 
     def settle(self) -> None:
@@ -160,7 +158,7 @@ class AnthropicRelayer:
 
     def _frame(self, frame: Frame) -> list[bytes]:
         """Any frame but the common one."""
-        payload = payload_of(frame)
+        payload = one_payload(frame)
         if payload is None:
             return [frame.raw]
         if is_done(payload):
@@ -201,9 +199,6 @@ class AnthropicRelayer:
                 # It passed when it was read, from a place nearer to the limit's beginning.
                 raise BadFrame("sent a frame that is nested too deeply") from error
         return self._edited
-
-    def _broke(self, what: str) -> UpstreamBroke:
-        return UpstreamBroke(f"{self._provider or 'the upstream'} {what}", provider=self._provider)
 
     def _close(self) -> None:
         self._over = True

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from thalweg.canon.errors import GatewayError, UpstreamBroke
+from thalweg.canon.errors import GatewayError
 from thalweg.canon.events import (
     ChoiceFinished,
     Event,
@@ -30,7 +30,7 @@ from thalweg.canon.parts import PartKind, Signature
 from thalweg.dialects.anthropic_messages.blocks import ALONE, NEXT, citations_of, opened
 from thalweg.dialects.anthropic_messages.common import CommonFrames
 from thalweg.dialects.anthropic_messages.errors import read_stream_error
-from thalweg.dialects.anthropic_messages.frames import BadFrame, block_index, cut_short, is_done, payload_of, read
+from thalweg.dialects.anthropic_messages.frames import block_index, is_done, read
 from thalweg.dialects.anthropic_messages.tables import (
     NAME,
     finish_to_canon,
@@ -49,6 +49,7 @@ from thalweg.dialects.anthropic_messages.wire import (
     read_any,
     text_in,
 )
+from thalweg.dialects.kit.frames import BadFrame, broke, cut_short, one_payload
 from thalweg.framing.sse import Frame
 
 SPLICED = "began its answer a second time"
@@ -159,7 +160,7 @@ class AnthropicStreamDecoder:
         if self.finishes:
             self._complete()
         else:
-            self._fail(self._broke("broke off before the answer was finished"))
+            self._fail(broke(self._provider, "broke off before the answer was finished"))
         return self._taken()
 
     def _taken(self) -> list[Event]:
@@ -168,7 +169,7 @@ class AnthropicStreamDecoder:
 
     def _frame(self, frame: Frame) -> None:
         try:
-            payload = payload_of(frame)
+            payload = one_payload(frame)
             if payload is None:
                 self._events.append(Pinged())
             elif is_done(payload):
@@ -179,10 +180,7 @@ class AnthropicStreamDecoder:
                 _STEPS.get(event.type, AnthropicStreamDecoder._on_unknown)(self, event)
         except BadFrame as error:
             if not cut_short(frame):
-                self._fail(self._broke(str(error)))
-
-    def _broke(self, what: str) -> UpstreamBroke:
-        return UpstreamBroke(f"{self._provider or 'the upstream'} {what}", provider=self._provider)
+                self._fail(broke(self._provider, error))
 
     def _fail(self, error: GatewayError) -> None:
         """Give out what was held, then the error: text that came is never lost."""

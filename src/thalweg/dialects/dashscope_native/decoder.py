@@ -25,7 +25,6 @@ from thalweg.dialects.dashscope_native.line import Counter, Line, Part
 from thalweg.dialects.dashscope_native.tables import RESEARCHED, canonical_finish, is_usage, together, usage_to_canon
 from thalweg.dialects.dashscope_native.wire import (
     Answer,
-    BadFrame,
     CallPiece,
     Choice,
     CommonMessage,
@@ -47,7 +46,8 @@ from thalweg.dialects.dashscope_native.wire import (
     status_of,
     text_of,
 )
-from thalweg.dialects.kit.common import Both, CommonFrames, is_line, usage_in
+from thalweg.dialects.kit.common import Both, CommonFrames, usage_in
+from thalweg.dialects.kit.frames import BadFrame, broke, cut_short, is_line
 from thalweg.framing.sse import Frame
 
 
@@ -79,22 +79,15 @@ _COMMON_HEAD = b"event:result\n:HTTP_STATUS/200"
 """What stands between a common frame's number and its data."""
 
 
-class _CommonAnswers(CommonFrames):
+class _CommonAnswers(CommonFrames[Part]):
     """The common frames of one stream, from their data on."""
 
-    __slots__ = ("_call", "part")
+    __slots__ = ("call",)
 
     def __init__(self) -> None:
         super().__init__()
-        self.part: Part | None = None
-        """The one part that may grow, where there is but one."""
-        self._call: _Call | None = None
-
-    def follow(self, part: Part | None, call: _Call | None) -> None:
-        """Which part may grow from now on, and what is known of it if it is a call."""
-        if part is not self.part:
-            self.part, self._call = part, call
-            self.forget()
+        self.call: _Call | None = None
+        """What is known of the part, if it is a call."""
 
     def read(self, data: bytes) -> Both | None:
         """By the parser, which looks only into fields that it knows."""
@@ -115,7 +108,7 @@ class _CommonAnswers(CommonFrames):
         return "" if other or calls else said or ""
 
     def _arguments(self, calls: list[CommonPiece] | None) -> str:
-        call, piece = self._call, calls[0] if calls and len(calls) == 1 else None
+        call, piece = self.call, calls[0] if calls and len(calls) == 1 else None
         if piece is None or call is None or piece.index != call.wire_index or piece.id not in (None, "", call.wire_id):
             return ""
         return piece.function.arguments
@@ -193,7 +186,8 @@ class DashScopeStreamDecoder:
         call = state.calls[-1] if state is not None and state.calls else None
         if part is not None and part.kind == "tool_call" and (call is None or call.part is not part):
             part = None
-        self._common.follow(part, call)
+        self._common.follow(part)
+        self._common.call = call
 
     def end(self) -> list[Event]:
         """The body is over. It is complete if every choice had finished."""
@@ -203,7 +197,7 @@ class DashScopeStreamDecoder:
         if self._choices and all(state.finish for state in self._choices.values()):
             self._complete()
         else:
-            self._fail(self._broke("broke off before the answer was finished"))
+            self._fail(broke(self._provider, "broke off before the answer was finished"))
         return self._taken()
 
     def whole(self, answer: Answer) -> list[Event]:
@@ -229,9 +223,8 @@ class DashScopeStreamDecoder:
                 event = frame.event if at == len(found) - 1 else b""
                 self._payload(payload, event, status_of(frame) if event or len(found) == 1 else None)
         except BadFrame as error:
-            # What the body's end cut short is no fault: no client sees such a frame.
-            if frame.closed or frame.dropped_bytes:
-                self._fail(self._broke(str(error)))
+            if not cut_short(frame):
+                self._fail(broke(self._provider, error))
 
     def _payload(self, payload: bytes, event: bytes, status: int | None) -> None:
         answer = read(payload)
@@ -241,19 +234,16 @@ class DashScopeStreamDecoder:
         if error is not None:
             self._fail(error_in_answer(error, None if self._spoke else status, provider=self._provider))
 
-    def _broke(self, what: str) -> UpstreamBroke:
-        return UpstreamBroke(f"{self._provider or 'the upstream'} {what}", provider=self._provider)
-
     def _fail(self, error: GatewayError) -> None:
         """Give out what was held, then the error: text that came is never lost."""
         self._over = True
-        self._common.follow(None, None)
+        self._common.follow(None)
         self._flush()
         self._events.append(ResponseFailed(error=error))
 
     def _complete(self) -> None:
         self._over = True
-        self._common.follow(None, None)
+        self._common.follow(None)
         self._begin(Answer())
         self._flush()
         for at, state in self._choices.items():

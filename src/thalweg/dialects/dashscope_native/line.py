@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-import msgspec
-
 from thalweg.canon.events import Event, PartDelta, PartEnded, PartStarted
 from thalweg.canon.parts import Citation, PartKind
 from thalweg.dialects.dashscope_native.tables import NAME
+from thalweg.dialects.kit.frames import is_json
 
 
 class Part:
@@ -31,7 +30,7 @@ class Part:
     @property
     def closable(self) -> bool:
         """Whether nothing more can belong to it, now that something else has come."""
-        return self.kind != "tool_call" or _is_json("".join(text for text, _ in self.pieces))
+        return self.kind != "tool_call" or is_json("".join(text for text, _ in self.pieces))
 
 
 class Counter:
@@ -131,11 +130,3 @@ class Line:
         if part.kind == "text":
             sources, self.sources = self.sources, []
         events.append(PartEnded(index=part.index, choice=self._choice, raw=part.raw, citations=tuple(sources)))
-
-
-def _is_json(text: str) -> bool:
-    try:
-        msgspec.json.decode(text, type=msgspec.Raw)
-    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
-        return False
-    return True

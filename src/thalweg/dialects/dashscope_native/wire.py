@@ -13,6 +13,7 @@ import msgspec
 from thalweg.canon.parts import Citation
 from thalweg.dialects.dashscope_native.tables import NOT_FINISHED, RESEARCHED
 from thalweg.dialects.kit.body import NULL
+from thalweg.dialects.kit.frames import BadFrame, check_size, is_json
 from thalweg.framing.sse import Frame
 
 
@@ -153,17 +154,12 @@ _DONE = b"[DONE]"
 _SKIPPED_PHASE = "KeepAlive"
 
 
-class BadFrame(Exception):
-    """A frame holds something that is no answer; the message says what."""
-
-
 def payloads(frame: Frame) -> list[bytes]:
     """The JSON texts in a frame: one, or one a line where the gateway left out the blank lines between its frames."""
-    if frame.dropped_bytes:
-        raise BadFrame(f"sent a frame of more than {frame.dropped_bytes} bytes")
+    check_size(frame)
     if frame.data is None:
         return []
-    texts = frame.lines if frame.lines and not _is_json(frame.data) else (frame.data,)
+    texts = frame.lines if frame.lines and not is_json(frame.data) else (frame.data,)
     return [text for text in texts if text.strip() and not text.startswith(_DONE)]
 
 
@@ -273,11 +269,3 @@ def _listed(tree: Any, key: str) -> list[Any]:
 
 def _words(value: Any) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _is_json(data: bytes) -> bool:
-    try:
-        msgspec.json.decode(data, type=msgspec.Raw)
-    except (msgspec.MsgspecError, RecursionError):
-        return False
-    return True

@@ -16,13 +16,11 @@ from thalweg.dialects.base import Watch
 from thalweg.dialects.gemini.encoder import KEEPALIVE, Framer
 from thalweg.dialects.gemini.errors import encode_stream_error, error_in_stream
 from thalweg.dialects.gemini.repairs import has_numbers, is_sound, words_for_numbers
-from thalweg.dialects.gemini.stream import broke, cut_short
 from thalweg.dialects.gemini.tables import finish_word, is_usage, usage_to_canon
 from thalweg.dialects.gemini.target import Framing
 from thalweg.dialects.gemini.wire import (
     NOTHING,
     UNREADABLE,
-    BadFrame,
     Chunk,
     Counts,
     Part,
@@ -37,6 +35,7 @@ from thalweg.dialects.gemini.wire import (
     read_counts,
     read_text_chunk,
 )
+from thalweg.dialects.kit.frames import BadFrame, broke, cut_short
 from thalweg.dialects.kit.separators import escape_separators, has_separators
 from thalweg.framing.sse import Frame
 from thalweg.profiles.base import Profile
@@ -109,7 +108,7 @@ class GeminiRelayer:
                 out += self._frame(frame)
             except BadFrame as error:
                 if not cut_short(frame):
-                    self._fail(broke(self._provider, str(error)))
+                    self._fail(broke(self._provider, error))
         return out
 
     def end(self) -> list[bytes]:

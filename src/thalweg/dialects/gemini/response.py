@@ -27,9 +27,10 @@ from thalweg.dialects.gemini.encoder import (
 )
 from thalweg.dialects.gemini.logprobs import logprobs_to_wire
 from thalweg.dialects.gemini.signatures import is_foreign
-from thalweg.dialects.gemini.stream import GeminiStreamDecoder, broke
+from thalweg.dialects.gemini.stream import GeminiStreamDecoder
 from thalweg.dialects.gemini.tables import usage_to_wire, wire_finish
-from thalweg.dialects.gemini.wire import BadFrame, elements
+from thalweg.dialects.gemini.wire import elements
+from thalweg.dialects.kit.frames import BadFrame, broke
 from thalweg.dialects.kit.separators import escape_separators
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from thalweg.canon.errors import GatewayError, UpstreamBroke, UpstreamFailed
+from thalweg.canon.errors import GatewayError, UpstreamFailed
 from thalweg.canon.events import (
     ChoiceFinished,
     Event,
@@ -33,7 +33,6 @@ from thalweg.dialects.gemini.signatures import read_signature
 from thalweg.dialects.gemini.streamed_call import StreamedCall
 from thalweg.dialects.gemini.tables import NAME, canonical_finish, finish_word, is_usage, usage_to_canon
 from thalweg.dialects.gemini.wire import (
-    BadFrame,
     Candidate,
     Chunk,
     FunctionCall,
@@ -50,17 +49,8 @@ from thalweg.dialects.gemini.wire import (
     read_text_chunk,
 )
 from thalweg.dialects.kit.common import Both, CommonFrames, usage_in
+from thalweg.dialects.kit.frames import BadFrame, broke, cut_short
 from thalweg.framing.sse import Frame
-
-
-def cut_short(frame: Frame) -> bool:
-    """Whether the body ended within this frame, so that what it holds is no fault of its own."""
-    return not frame.closed and not frame.dropped_bytes
-
-
-def broke(provider: str, what: str) -> UpstreamBroke:
-    """The error of an upstream that broke off, or broke the grammar."""
-    return UpstreamBroke(f"{provider or 'the upstream'} {what}", provider=provider)
 
 
 class _Open:
@@ -101,33 +91,22 @@ class _ChoiceState:
         self.logprobs: dict[str, Any] | None = None
 
 
-class _CommonChunks(CommonFrames):
+class _CommonChunks(CommonFrames[_Open]):
     """The common chunks of one stream."""
 
-    __slots__ = ("opened",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.opened: _Open | None = None
-        """What may go on, where nothing else may."""
-
-    def follow(self, opened: _Open | None) -> None:
-        """What may go on from now on."""
-        if opened is not self.opened:
-            self.opened = opened
-            self.forget()
+    __slots__ = ()
 
     def read(self, data: bytes) -> Both | None:
         """By the parser, which looks only into fields that it knows."""
         payload = only_payload(data)
-        if payload is None or self.opened is None:
+        if payload is None or self.part is None:
             return None
         if not payload.isascii():
             payload.decode()
         chunk = read_text_chunk(payload)
         part = chunk.candidates[0].content.parts[0]
         kind = "reasoning" if part.thought else "text"
-        return (part.text, usage_in(chunk.usageMetadata)) if kind == self.opened.kind else None
+        return (part.text, usage_in(chunk.usageMetadata)) if kind == self.part.kind else None
 
     def counts(self, usage: bytes) -> bool:
         """Whether it says a number; many of Vertex's do not."""
@@ -151,7 +130,7 @@ class GeminiStreamDecoder:
 
     def grown(self, data: bytes) -> PartDelta | None:
         """The short way of the common chunk, by which the open text or thoughts go on."""
-        opened = self._common.opened
+        opened = self._common.part
         text = self._common.text_in(data) if opened is not None else ""
         if opened is None or not text:
             return None
@@ -226,7 +205,7 @@ class GeminiStreamDecoder:
                 self._chunk(payload, read(payload))
         except BadFrame as error:
             if not cut_short(frame):
-                self._fail(broke(self._provider, str(error)))
+                self._fail(broke(self._provider, error))
 
     def _chunk(self, payload: bytes, chunk: Chunk) -> None:
         self._begin(chunk)

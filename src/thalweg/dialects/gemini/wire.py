@@ -11,14 +11,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Raw
 
+from thalweg.dialects.kit.frames import BadFrame, check_size, is_json
 from thalweg.framing.sse import Frame
 
 NOTHING = Raw(b"null")
 UNNAMED_BLOCK = "BLOCK_REASON_UNSPECIFIED"
-
-
-class BadFrame(Exception):
-    """A frame holds something that is no Gemini chunk; the message says what."""
 
 
 class FunctionCall(msgspec.Struct):
@@ -160,12 +157,11 @@ def payloads(frame: Frame) -> list[bytes]:
     Google's servers break off with an error that is bare JSON over many lines, outside of any event; and one that does
     not know `alt=sse` answers with an array.
     """
-    if frame.dropped_bytes:
-        raise BadFrame(f"sent a frame of more than {frame.dropped_bytes} bytes")
+    check_size(frame)
     if frame.data is None:
         bare = frame.raw.strip()
         return elements(bare) if bare[:1] in (b"{", b"[") else []
-    if frame.lines and not _is_json(frame.data):
+    if frame.lines and not is_json(frame.data):
         found = [line for line in frame.lines if line.strip()]
     else:
         found = [frame.data] if frame.data.strip() else []
@@ -185,14 +181,6 @@ def elements(payload: bytes) -> list[bytes]:
 def is_done(payload: bytes) -> bool:
     """Whether this is another dialect's end mark, which means nothing here."""
     return payload.strip() == b"[DONE]"
-
-
-def _is_json(data: bytes) -> bool:
-    try:
-        msgspec.json.decode(data, type=Raw)
-    except UNREADABLE:
-        return False
-    return True
 
 
 def read(payload: bytes) -> Chunk:

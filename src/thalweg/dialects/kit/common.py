@@ -6,6 +6,8 @@ and nobody reads more of it than whether it counts.
 
 from __future__ import annotations
 
+from typing import Generic, TypeVar
+
 import msgspec
 
 from thalweg.dialects.kit.envelope import (
@@ -17,6 +19,7 @@ from thalweg.dialects.kit.envelope import (
     find_metered,
 )
 
+P = TypeVar("P")
 Both = tuple[str, bytes | None]
 """A frame's text, and the JSON text of its usage."""
 
@@ -28,21 +31,18 @@ def usage_in(raw: msgspec.Raw) -> bytes | None:
     return None if len(raw) == _NULL_BYTES else bytes(raw)
 
 
-def is_line(data: bytes) -> bool:
-    """Whether bytes are one line and an empty one behind it, with LF."""
-    return data.find(b"\n") == len(data) - 2 and data[-1:] == b"\n" and 0x0D not in data
-
-
-class CommonFrames:
+class CommonFrames(Generic[P]):
     """Reads the common frames of one stream, part after part. A dialect says what is one, and which usage counts."""
 
-    __slots__ = ("_envelope", "_lessons", "_measured", "unread")
+    __slots__ = ("_envelope", "_lessons", "_measured", "part", "unread")
 
     def __init__(self) -> None:
         self._envelope: Envelope | None = None
         self._measured: MeteredEnvelope | None = None
         """Of frames with usage."""
         self._lessons = Lessons()
+        self.part: P | None = None
+        """The one part that may grow, where there is but one."""
         self.unread: bytes | None = None
         """The last usage that counts, where nobody has read it yet."""
 
@@ -64,10 +64,12 @@ class CommonFrames:
                 return known
         return self._parsed(data)
 
-    def forget(self) -> None:
-        """Another part goes on."""
-        self._envelope = self._measured = None
-        self._lessons = Lessons()
+    def follow(self, part: P | None) -> None:
+        """Which part may grow from now on."""
+        if part is not self.part:
+            self.part = part
+            self._envelope = self._measured = None
+            self._lessons = Lessons()
 
     def take(self) -> bytes | None:
         """The usage that was put off, to be read now."""

@@ -15,16 +15,15 @@ from functools import lru_cache
 
 import msgspec
 
-from thalweg.canon.errors import GatewayError, UpstreamBroke
+from thalweg.canon.errors import GatewayError
 from thalweg.dialects.base import Watch
 from thalweg.dialects.kit.envelope import Envelope, Lessons, MeteredEnvelope, find_envelope, find_metered
+from thalweg.dialects.kit.frames import BadFrame, broke, cut_short
 from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.openai_chat.errors import encode_stream_error
 from thalweg.dialects.openai_chat.repairs import MENDS, Draft, Memory, Mend, fill_empty_delta, is_sound
 from thalweg.dialects.openai_chat.stream import (
-    BadFrame,
     UsageReports,
-    cut_short,
     finish_of,
     is_done,
     keepalive,
@@ -158,7 +157,7 @@ class ChatRelayer:
             except BadFrame as error:
                 if cut_short(frame):
                     continue
-                self._fail(UpstreamBroke(f"{self._provider or 'the upstream'} {error}", provider=self._provider))
+                self._fail(broke(self._provider, error))
         return out
 
     def end(self) -> list[bytes]:
@@ -169,11 +168,7 @@ class ChatRelayer:
         if self.watch.finished:
             mark = self._finish()
             return mark[:-1] if self._raw else mark
-        self._fail(
-            UpstreamBroke(
-                f"{self._provider or 'the upstream'} broke off before the answer was finished", provider=self._provider
-            )
-        )
+        self._fail(broke(self._provider, "broke off before the answer was finished"))
         return []
 
     def keepalive(self) -> bytes:

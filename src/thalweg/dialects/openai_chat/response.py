@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
-from thalweg.canon.errors import UpstreamBroke, UpstreamFailed
+from thalweg.canon.errors import UpstreamFailed
 from thalweg.canon.parts import Opaque, Part, Reasoning, Refusal, Text, ToolCall
 from thalweg.canon.response import Choice as CanonChoice
 from thalweg.canon.response import Response
+from thalweg.dialects.kit.frames import broke
 from thalweg.dialects.kit.refusals import error_in_stream, extract
 from thalweg.dialects.openai_chat.calls import custom_of, made_up_id
 from thalweg.dialects.openai_chat.signatures import call_extra, call_signature, message_details
@@ -44,7 +45,7 @@ def decode_answer(body: bytes, *, provider: str = "") -> Response:
         if said := extract({"message": read.message, "detail": read.detail, "code": read.code}):
             raise UpstreamFailed(said.message, provider=provider, code=said.code)
         if read.choices is None:
-            raise UpstreamBroke(f"{provider or 'the upstream'} sent JSON that is no answer", provider=provider)
+            raise broke(provider, "sent JSON that is no answer")
     response_id = read.id if isinstance(read.id, str) else ""
     model = read.model if isinstance(read.model, str) else ""
     named = {"system_fingerprint": read.system_fingerprint, "service_tier": read.service_tier}
@@ -65,7 +66,7 @@ def _read(body: bytes, provider: str) -> Completion:
     try:
         return read_completion(body.strip())
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise UpstreamBroke(f"{provider or 'the upstream'} sent a body that is no answer", provider=provider) from error
+        raise broke(provider, "sent a body that is no answer") from error
 
 
 def _choice(choice: Choice, at: int, response_id: str, model: str) -> CanonChoice:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from thalweg.canon.errors import GatewayError, UpstreamBroke
+from thalweg.canon.errors import GatewayError
 from thalweg.canon.events import (
     ChoiceFinished,
     Event,
@@ -30,6 +30,7 @@ from thalweg.canon.parts import PartKind, Signature
 from thalweg.canon.request import Request
 from thalweg.canon.usage import Usage
 from thalweg.dialects.kit.common import Both, CommonFrames, usage_in
+from thalweg.dialects.kit.frames import BadFrame, broke, check_size, cut_short, is_json
 from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.kit.separators import escape_separators
 from thalweg.dialects.openai_chat.calls import CallBook, CallSlot, custom_of, made_up_id
@@ -68,32 +69,19 @@ from thalweg.dialects.openai_chat.wire import (
 from thalweg.framing.sse import Frame, plain_payload
 
 
-class BadFrame(Exception):
-    """A frame holds something that is no Chat chunk; the message says what."""
-
-
 def payloads(frame: Frame) -> list[bytes]:
     """The JSON texts in a frame: one, or one a line where an upstream forgot the blank lines between its events."""
-    if frame.dropped_bytes:
-        raise BadFrame(f"sent a frame of more than {frame.dropped_bytes} bytes")
+    check_size(frame)
     for name, value in frame.fields:
         if name == b"error":
             # Old llama.cpp servers say errors in an SSE field of that name, which no SDK sees.
             return [b'{"error":' + value + b"}"]
     if frame.data is None or not frame.data.strip():
         return []
-    if frame.lines and not _is_json(frame.data):
+    if frame.lines and not is_json(frame.data):
         return [line for line in frame.lines if line.strip()]
     # Line ends between the tokens of a JSON text are white space, and within them there are none.
     return [frame.data.replace(b"\n", b" ") if frame.lines else frame.data]
-
-
-def _is_json(data: bytes) -> bool:
-    try:
-        msgspec.json.decode(data, type=msgspec.Raw)
-    except (msgspec.MsgspecError, RecursionError):
-        return False
-    return True
 
 
 def read(payload: bytes, event: bytes = b"") -> Chunk:
@@ -119,11 +107,6 @@ def _read_leniently(payload: bytes, reason: Exception) -> Chunk:
     if isinstance(tree, dict) and (tree.get("error") or "choices" not in tree):
         return Chunk(**{key: tree.get(key) for key in ("id", "object", "model", "usage", "error", "message", "code")})
     raise BadFrame(f"sent a chunk of another shape ({reason})") from reason
-
-
-def cut_short(frame: Frame) -> bool:
-    """Whether the body ended within this frame, so that what it holds is no fault: SDKs never see such a frame."""
-    return not frame.closed and not frame.dropped_bytes
 
 
 def is_done(payload: bytes) -> bool:
@@ -188,7 +171,7 @@ class _Part:
         if self.slot is None:
             return True
         # Free text is never known to be whole.
-        return self.call_kind != "custom" and _is_json("".join(text for text, _ in self.pieces).encode())
+        return self.call_kind != "custom" and is_json("".join(text for text, _ in self.pieces))
 
 
 class _ChoiceState:
@@ -208,22 +191,14 @@ class _ChoiceState:
 _GROWING = ("text", "reasoning")
 
 
-class _CommonChunks(CommonFrames):
+class _CommonChunks(CommonFrames[_Part]):
     """The common chunks of one stream."""
 
-    __slots__ = ("_reports", "part")
+    __slots__ = ("_reports",)
 
     def __init__(self, reports: UsageReports) -> None:
         super().__init__()
         self._reports = reports
-        self.part: _Part | None = None
-        """The one part that may grow, where there is but one."""
-
-    def follow(self, part: _Part | None) -> None:
-        """Which part may grow from now on."""
-        if part is not self.part:
-            self.part = part
-            self.forget()
 
     def read(self, data: bytes) -> Both | None:
         """By the parser, which looks only into fields that it knows."""
@@ -333,7 +308,7 @@ class ChatStreamDecoder:
         if self._choices and all(state.finish for state in self._choices.values()):
             self._complete()
         else:
-            self._fail(self._broke("broke off before the answer was finished"))
+            self._fail(broke(self._provider, "broke off before the answer was finished"))
         return self._taken()
 
     def _taken(self) -> list[Event]:
@@ -355,10 +330,7 @@ class ChatStreamDecoder:
         except BadFrame as error:
             if cut_short(frame):
                 return
-            self._fail(self._broke(str(error)))
-
-    def _broke(self, what: str) -> UpstreamBroke:
-        return UpstreamBroke(f"{self._provider or 'the upstream'} {what}", provider=self._provider)
+            self._fail(broke(self._provider, error))
 
     def _fail(self, error: GatewayError) -> None:
         """Give out what was held, then the error: text that came is never lost."""

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from thalweg.canon.errors import GatewayError, UpstreamBroke
+from thalweg.canon.errors import GatewayError
 from thalweg.canon.events import (
     ChoiceFinished,
     Event,
@@ -31,7 +31,7 @@ from thalweg.canon.events import (
 )
 from thalweg.canon.parts import Citation, PartKind, Signature
 from thalweg.dialects.kit.body import NULL
-from thalweg.dialects.kit.common import is_line
+from thalweg.dialects.kit.frames import BadFrame, broke, cut_short, is_json, is_line, one_payload
 from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.openai_responses import tables
 from thalweg.dialects.openai_responses.errors import error_said
@@ -65,29 +65,9 @@ Key = tuple[str, int]
 """What and which part of its item."""
 
 
-class BadFrame(Exception):
-    """A frame holds something that is no event of Responses; the message says what."""
-
-
-def payload_of(frame: Frame) -> bytes | None:
-    """The JSON text in a frame; `None` where there is none."""
-    if frame.dropped_bytes:
-        raise BadFrame(f"sent a frame of more than {frame.dropped_bytes} bytes")
-    data = frame.data
-    if data is None or not data.strip():
-        return None
-    # Line ends between the tokens of a JSON text are white space, and within them there are none.
-    return data.replace(b"\n", b" ") if frame.lines else data
-
-
 def is_done(payload: bytes) -> bool:
     """Whether this is the end mark that some relays send, which this dialect has not."""
     return payload.startswith(tables.DONE)
-
-
-def cut_short(frame: Frame) -> bool:
-    """Whether the body ended within this frame, so that what it holds is no fault: SDKs never see such a frame."""
-    return not frame.closed and not frame.dropped_bytes
 
 
 def read(payload: bytes, name: bytes = b"") -> WireEvent:
@@ -149,7 +129,7 @@ class _Part:
         if self.kind == "reasoning":
             return True
         # Free text is never known to be whole.
-        return self.call is not None and not self.call.custom and _is_json("".join(text for text, _ in self.pieces))
+        return self.call is not None and not self.call.custom and is_json("".join(text for text, _ in self.pieces))
 
 
 class _Call:
@@ -188,14 +168,6 @@ class _Growing:
         self.place = event.output_index
         self.content_place = _place(event.content_index)
         self.summary_place = _place(event.summary_index)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        msgspec.json.decode(text, type=Raw)
-    except (msgspec.MsgspecError, RecursionError):
-        return False
-    return True
 
 
 class ResponsesStreamDecoder:
@@ -257,15 +229,12 @@ class ResponsesStreamDecoder:
     def end(self) -> list[Event]:
         """The body is over. Unless the response had ended, it broke off."""
         if not self._over:
-            self._fail(self._broke("broke off before the answer was finished"))
+            self._fail(broke(self._provider, "broke off before the answer was finished"))
         return self._taken()
 
     def _taken(self) -> list[Event]:
         events, self._events = self._events, []
         return events
-
-    def _broke(self, what: str) -> UpstreamBroke:
-        return UpstreamBroke(f"{self._provider or 'the upstream'} {what}", provider=self._provider)
 
     def _fail(self, error: GatewayError) -> None:
         """Give out what was held, then the error: text that came is never lost."""
@@ -276,18 +245,18 @@ class ResponsesStreamDecoder:
     def _frame(self, frame: Frame) -> None:
         self._growing = None
         try:
-            payload = payload_of(frame)
+            payload = one_payload(frame)
             if payload is None:
                 self._events.append(Pinged())
             elif is_done(payload):
-                self._fail(self._broke("broke off before the answer was finished"))
+                self._fail(broke(self._provider, "broke off before the answer was finished"))
             else:
                 event = read(payload, frame.event)
                 self._event(event)
                 self._follow(event, frame)
         except BadFrame as error:
             if not cut_short(frame):
-                self._fail(self._broke(str(error)))
+                self._fail(broke(self._provider, error))
 
     def _event(self, event: WireEvent) -> None:
         step = _STEPS.get(event.type)

@@ -13,13 +13,14 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from thalweg.canon.errors import GatewayError, UpstreamBroke
+from thalweg.canon.errors import GatewayError
 from thalweg.canon.request import Request
 from thalweg.dialects.base import Watch
 from thalweg.dialects.kit.body import NULL
+from thalweg.dialects.kit.frames import BadFrame, broke, cut_short, one_payload
 from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.openai_responses import tables
-from thalweg.dialects.openai_responses.decoder import BadFrame, cut_short, head_of, is_done, payload_of
+from thalweg.dialects.openai_responses.decoder import head_of, is_done
 from thalweg.dialects.openai_responses.errors import encode_stream_error, error_said, failure_of, write_event
 from thalweg.dialects.openai_responses.repairs import MENDS, Draft, Memory, Mend, is_sound, without_null_effort
 from thalweg.dialects.openai_responses.response import Page, created_of
@@ -126,13 +127,13 @@ class ResponsesRelayer:
                 out += self._frame(frame)
             except BadFrame as error:
                 if not cut_short(frame):
-                    self._fail(UpstreamBroke(f"{self._provider or 'the upstream'} {error}", provider=self._provider))
+                    self._fail(broke(self._provider, error))
         return out
 
     def end(self) -> list[bytes]:
         """The body is over. Unless the response had ended, it broke off."""
         if not self._over:
-            self._fail(self._broke_off())
+            self._fail(broke(self._provider, "broke off before the answer was finished"))
         return []
 
     def settle(self) -> None:
@@ -189,11 +190,11 @@ class ResponsesRelayer:
     # Frames that are not common.
 
     def _frame(self, frame: Frame) -> list[bytes]:
-        payload = payload_of(frame)
+        payload = one_payload(frame)
         if payload is None:
             return [] if self._note(_row_of(frame)) else [frame.raw]
         if is_done(payload):
-            self._fail(self._broke_off())
+            self._fail(broke(self._provider, "broke off before the answer was finished"))
             return []
         event = _read(payload)
         kind = event.type if isinstance(event.type, str) else frame.event.decode("latin-1")
@@ -236,10 +237,6 @@ class ResponsesRelayer:
             return False
         self.watch.repaired[row] = self.watch.repaired.get(row, 0) + 1
         return True
-
-    def _broke_off(self) -> UpstreamBroke:
-        text = f"{self._provider or 'the upstream'} broke off before the answer was finished"
-        return UpstreamBroke(text, provider=self._provider)
 
     def _fail(self, error: GatewayError) -> None:
         self._over = True

@@ -6,11 +6,11 @@ from typing import Any
 
 import msgspec
 
-from thalweg.canon.errors import UpstreamBroke
 from thalweg.canon.parts import Opaque, Part, Reasoning, Refusal, Text, ToolCall
 from thalweg.canon.request import OutputFormat, ReasoningAsk, Request
 from thalweg.canon.response import Choice, Response
 from thalweg.canon.usage import Usage
+from thalweg.dialects.kit.frames import broke
 from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.openai_responses.items import (
     PREFIXES,
@@ -211,7 +211,7 @@ def decode_answer(body: bytes, *, provider: str = "") -> Response:
         said = read.error or {"message": f"{provider or 'the upstream'} ended the answer with status {status}"}
         raise error_in_stream(said, provider=provider)
     if not isinstance(read.output, list) and not status:
-        raise UpstreamBroke(f"{provider or 'the upstream'} sent JSON that is no answer", provider=provider)
+        raise broke(provider, "sent JSON that is no answer")
     response_id, model = string(read.id), string(read.model)
     items = objects(read.output)
     parts = tuple(
@@ -242,7 +242,7 @@ def _read(body: bytes, provider: str) -> ResponseHead:
     try:
         return read_response(body.strip())
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise UpstreamBroke(f"{provider or 'the upstream'} sent a body that is no answer", provider=provider) from error
+        raise broke(provider, "sent a body that is no answer") from error
 
 
 def created_of(read: ResponseHead) -> int | None:
