@@ -42,6 +42,7 @@ from thalweg.framing.sse import SseDecoder
 from thalweg.profiles.base import Profile
 from thalweg.profiles.providers import SIMULATOR
 from thalweg.relay.exchange import Exchange, Plan
+from thalweg.relay.translator import Reader
 from thalweg.relay.turns import TurnKeeper, TurnStore
 from thalweg.upstream.base import ResponseHead
 
@@ -398,6 +399,19 @@ def test_the_common_stream_takes_the_short_way(client: str, upstream: str, name:
     for frames in (*forms[:1], *forms[1:2]):
         told = both(client, upstream, frames)
         assert told.passed >= SHORT[name] - LATE.get(upstream, 0) * (2 if "call" in name else 1)
+
+
+@pytest.mark.parametrize("upstream", UPSTREAMS)
+def test_in_a_read_of_several_frames_the_common_ones_take_it_too(upstream: str) -> None:
+    """A machine that has much to do finds several in each read."""
+    decoder: Any = DIALECTS[upstream].stream_decoder(profile=PROFILE, provider="acme")
+    opened: list[bytes] = []
+    feed = decoder.feed
+    decoder.feed = lambda frames: opened.extend(frame.raw for frame in frames) or feed(frames)
+    frames = wire(upstream, TEXT)
+    read = Reader(decoder).feed(SseDecoder().feed(b"".join(frames)))
+    assert [event.text for event in read if isinstance(event, PartDelta)] == WORDS
+    assert len(opened) <= len(frames) - len(WORDS) + 1 + LATE.get(upstream, 0)
 
 
 def test_a_text_that_stops_may_end_takes_the_long_way() -> None:

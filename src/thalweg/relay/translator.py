@@ -64,9 +64,20 @@ class Reader:
                 self._listener.grow(event)
         return event
 
+    def opened(self, frame: Frame) -> list[Event]:
+        """The events in a frame that does not take the short way."""
+        return self._taken(self._decoder.feed((frame,)))
+
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames."""
-        return self._taken(self._decoder.feed(frames))
+        events: list[Event] = []
+        for frame in frames:
+            event = self.grown(frame.raw)
+            if event is not None:
+                events.append(event)
+            else:
+                events += self.opened(frame)
+        return events
 
     def settle(self) -> None:
         """The stream is cut off: take what was put off into the watch."""
@@ -131,7 +142,14 @@ class Translator:
 
     def feed(self, frames: Iterable[Frame]) -> list[bytes]:
         """The client's frames for an upstream's."""
-        return self._written(self._reader.feed(frames))
+        out: list[bytes] = []
+        for frame in frames:
+            passed = self.pass_on(frame.raw)
+            if passed is None:
+                out += self._written(self._reader.opened(frame))
+            elif passed:
+                out.append(passed)
+        return out
 
     def end(self) -> list[bytes]:
         """What is still to be sent when the body has ended."""

@@ -114,13 +114,9 @@ class AnthropicStreamDecoder:
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames."""
         for frame in frames:
-            if self._over:
-                break
-            if (event := self.grown(frame.raw)) is None:
+            if not self._over:
                 self._frame(frame)
-                self._growing = self._lone_block()
-            else:
-                self._events.append(event)
+        self._growing = self._lone_block()
         return self._taken()
 
     def settle(self) -> list[Event]:

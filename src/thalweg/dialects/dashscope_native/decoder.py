@@ -158,14 +158,9 @@ class DashScopeStreamDecoder:
         """The events in these frames."""
         self._catch_up()
         for frame in frames:
-            if self._over:
-                break
-            if (event := self.grown(frame.raw)) is None:
+            if not self._over:
                 self._frame(frame)
-                self._follow()
-            else:
-                self._events.append(event)
-                self._catch_up()
+        self._follow()
         return self._taken()
 
     def settle(self) -> list[Event]:

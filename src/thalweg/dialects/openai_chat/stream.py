@@ -290,14 +290,9 @@ class ChatStreamDecoder:
         """The events in these frames."""
         self._catch_up()
         for frame in frames:
-            if self._over:
-                break
-            if (event := self.grown(frame.raw)) is None:
+            if not self._over:
                 self._frame(frame)
-                self._common.follow(self._lone_part())
-            else:
-                self._events.append(event)
-                self._catch_up()
+        self._common.follow(self._lone_part())
         return self._taken()
 
     def end(self) -> list[Event]:

@@ -214,12 +214,8 @@ class ResponsesStreamDecoder:
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames."""
         for frame in frames:
-            if self._over:
-                break
-            if (event := self.grown(frame.raw)) is None:
+            if not self._over:
                 self._frame(frame)
-            else:
-                self._events.append(event)
         return self._taken()
 
     def settle(self) -> list[Event]:
