@@ -24,33 +24,26 @@ AT_LEAST = {"openai-chat": 96, "openai-responses": 98, "anthropic": 98, "gemini"
 """How many in a hundred of a dialect's recorded deltas take the short way. Gemini's streams are of few chunks, first and last ones."""
 
 
-def decoder(case: Case, *, short: bool) -> Any:
-    made = DIALECTS[case.dialect].stream_decoder(profile=PROFILE, provider="acme")
-    if not short:
-        made.grown = lambda _: None  # also within
-    return made
-
-
 class Reading:
     """What a decoder says of frames that come one by one."""
 
     def __init__(self, case: Case, frames: list[Frame], *, short: bool) -> None:
-        self._decoder = decoder(case, short=short)
+        decoder = DIALECTS[case.dialect].stream_decoder(profile=PROFILE, provider="acme")
         self.events: list[Event] = []
         self.passed = 0
         spoke = False
         for frame in frames:
-            event = self._decoder.grown(frame.raw) if spoke else None
+            event = decoder.grown(frame.raw) if short and spoke else None
             if event is not None:
                 self.passed += 1
                 self.events.append(event)
             else:
-                self.events += self._decoder.feed([frame])
+                self.events += decoder.feed([frame])
             spoke = spoke or any(isinstance(event, PartDelta) for event in self.events)
 
-        self.settled = self.events + self._decoder.settle()
+        self.settled = self.events + decoder.settle()
         """All that can be known where the stream is cut off here."""
-        self.ended = self.settled + self._decoder.end()
+        self.ended = self.settled + decoder.end()
 
 
 def without_usage(events: list[Event]) -> list[Any]:

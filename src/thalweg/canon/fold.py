@@ -88,6 +88,18 @@ _MAKERS: dict[str, Callable[[PartStarted, str, PartEnded | None], Part]] = {
 class Fold:
     """Gathers one answer. Feed it every event in order, then ask for `response()`; it may be asked at any time."""
 
+    __slots__ = (
+        "_choices",
+        "_ended",
+        "_error",
+        "_finished",
+        "_logprobs",
+        "_parts",
+        "_raw_usage",
+        "_started",
+        "_usage",
+    )
+
     def __init__(self) -> None:
         self._started: ResponseStarted | None = None
         self._parts: dict[int, _OpenPart] = {}
@@ -104,12 +116,9 @@ class Fold:
         for event in events:
             _STEPS[type(event)](self, event)
 
-    def grow(self, event: PartDelta) -> None:
-        """Take in one event by which a part grows: what `feed` does, for the many."""
-        if event.logprobs is None:
-            self._parts[event.index].pieces.append(event.text)
-        else:
-            self._on_part_delta(event)
+    def pieces_of(self, part: int) -> list[str]:
+        """The texts of a part that has begun, to be added to: what `feed` does with a delta, for the many."""
+        return self._parts[part].pieces
 
     def response(self) -> Response:
         """The answer so far. Parts that have not ended are in it as far as they have come."""

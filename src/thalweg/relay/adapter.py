@@ -32,6 +32,19 @@ from thalweg.relay.stops import StopMatcher
 class Adapter:
     """Adapts the events of one answer. Lives as long as it."""
 
+    __slots__ = (
+        "_answers",
+        "_calls",
+        "_failed",
+        "_response_id",
+        "_sent",
+        "_spoke",
+        "_stops",
+        "_wrapped",
+        "cut",
+        "holds",
+    )
+
     def __init__(self, sent: UpstreamBody) -> None:
         self._sent = sent
         self._response_id = ""

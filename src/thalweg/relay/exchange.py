@@ -117,6 +117,48 @@ class Phase(Enum):
 class Exchange:
     """One client request and its one attempt at an upstream."""
 
+    __slots__ = (
+        "__weakref__",
+        "_body",
+        "_content_underway",
+        "_decoder",
+        "_end",
+        "_fold",
+        "_held",
+        "_held_bytes",
+        "_kept",
+        "_kept_bytes",
+        "_linger_until",
+        "_out",
+        "_pass_on",
+        "_reader",
+        "_relayer",
+        "_underway",
+        "_upstream_headers",
+        "client_gone",
+        "ended_at",
+        "error",
+        "first_content_at",
+        "first_delivered_at",
+        "head",
+        "heard_at",
+        "longest_gap_s",
+        "outcome",
+        "over",
+        "pending_bytes",
+        "phase",
+        "plan",
+        "said_at",
+        "sent_at",
+        "settled",
+        "share",
+        "started_at",
+        "status",
+        "upstream_status",
+        "watch",
+        "wish",
+    )
+
     def __init__(self, plan: Plan, *, now: float, share: Share | None = None) -> None:
         self.plan = plan
         self.share = share or Share()

@@ -47,6 +47,22 @@ class Client(Protocol):
 class Pump:
     """Runs one exchange. Lives as long as the request; `run` owns it, and nothing of it is left when `run` returns."""
 
+    __slots__ = (
+        "_call",
+        "_client",
+        "_connector",
+        "_ended",
+        "_high_water",
+        "_linger",
+        "_low_water",
+        "_paused",
+        "_request",
+        "_taps",
+        "_waiter",
+        "aborted_at",
+        "exchange",
+    )
+
     def __init__(
         self,
         exchange: Exchange,

@@ -37,6 +37,16 @@ class Listener(Protocol):
 class Reader:
     """Reads an upstream's frames into the events that the client reads, and watches. One per answer."""
 
+    __slots__ = (
+        "_adapter",
+        "_decoder",
+        "_grown",
+        "_holds",
+        "_listener",
+        "_prompt_chars",
+        "watch",
+    )
+
     def __init__(
         self,
         decoder: StreamDecoder,
@@ -52,10 +62,12 @@ class Reader:
         self._listener = listener
         self._prompt_chars = prompt_chars
         self._grown = decoder.grown
+        self._holds = False
+        """Whether the adapter may have to hold or change a delta."""
 
     def grown(self, data: bytes) -> PartDelta | None:
         """The short way of the common frame; see `StreamDecoder.grown`."""
-        if self._adapter is not None and self._adapter.holds:
+        if self._holds:
             return None
         event = self._grown(data)
         if event is not None:
@@ -96,7 +108,7 @@ class Reader:
         adapter = self._adapter
         if adapter is not None:
             events = adapter.adapt(events)
-            self.watch.cut = adapter.cut
+            self.watch.cut, self._holds = adapter.cut, adapter.holds
         for event in events:
             step = _WATCHES.get(type(event))
             if step is not None:
@@ -127,6 +139,13 @@ class Reader:
 
 class Translator:
     """A relayer between two dialects; see `dialects.base.Relayer`."""
+
+    __slots__ = (
+        "_encoder",
+        "_reader",
+        "content_type",
+        "watch",
+    )
 
     def __init__(self, reader: Reader, encoder: StreamEncoder) -> None:
         self.watch = reader.watch

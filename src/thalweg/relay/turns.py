@@ -125,18 +125,35 @@ class TurnStore:
 class TurnKeeper:
     """Listens to an answer, and keeps its first choice once it is whole."""
 
+    __slots__ = (
+        "_chars",
+        "_clock",
+        "_fold",
+        "_owner",
+        "_part",
+        "_pieces",
+        "_store",
+    )
+
     def __init__(self, store: TurnStore, owner: Owner, clock: Callable[[], float]) -> None:
         self._store = store
         self._owner = owner
         self._clock = clock
         self._fold = Fold()
         self._chars = 0
+        self._part = -1
+        """The part that grew last."""
+        self._pieces: list[str] = []
+        """Its text so far."""
 
     def grow(self, event: PartDelta) -> None:
         """One event by which a part grows."""
         self._chars += len(event.text)
-        if self._chars <= MOST_TURN_BYTES:
-            self._fold.grow(event)
+        if self._chars > MOST_TURN_BYTES:
+            return
+        if event.index != self._part:
+            self._part, self._pieces = event.index, self._fold.pieces_of(event.index)
+        self._pieces.append(event.text)
 
     def hear(self, events: list[Event]) -> None:
         """Some events."""

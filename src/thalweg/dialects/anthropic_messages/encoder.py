@@ -71,6 +71,26 @@ _SKELETONS: dict[str, Block] = {
 class AnthropicStreamEncoder:
     """Writes one client's stream, one frame for each delta. Lives as long as the answer."""
 
+    __slots__ = (
+        "_called",
+        "_carried",
+        "_carries_of_texts",
+        "_finished",
+        "_head",
+        "_held",
+        "_hides",
+        "_model",
+        "_next_block",
+        "_open",
+        "_part",
+        "_plain",
+        "_refused",
+        "_response_id",
+        "_said",
+        "_signature",
+        "_usage",
+    )
+
     content_type = CONTENT_TYPE
     error: GatewayError | None = None
 

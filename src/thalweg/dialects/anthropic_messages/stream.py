@@ -91,6 +91,26 @@ class _Block:
 class AnthropicStreamDecoder:
     """Reads one upstream's stream. Lives as long as the stream."""
 
+    __slots__ = (
+        "_blocks",
+        "_called",
+        "_carried",
+        "_common",
+        "_events",
+        "_growing",
+        "_last",
+        "_matched",
+        "_model",
+        "_next_index",
+        "_over",
+        "_provider",
+        "_queue",
+        "_response_id",
+        "_started",
+        "_usage",
+        "finishes",
+    )
+
     def __init__(self, *, provider: str = "") -> None:
         self._provider = provider
         self._events: list[Event] = []

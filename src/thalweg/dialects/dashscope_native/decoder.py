@@ -122,6 +122,22 @@ class _CommonAnswers(CommonFrames[Part]):
 class DashScopeStreamDecoder:
     """Reads one stream. Lives as long as the stream."""
 
+    __slots__ = (
+        "_choices",
+        "_common",
+        "_counter",
+        "_events",
+        "_growth",
+        "_made",
+        "_over",
+        "_provider",
+        "_reports",
+        "_response_id",
+        "_spoke",
+        "_tool_info",
+        "finishes",
+    )
+
     def __init__(self, *, provider: str = "") -> None:
         self._provider = provider
         self._events: list[Event] = []

@@ -65,6 +65,19 @@ class _Said:
 class DashScopeStreamEncoder:
     """Writes one client's stream, one frame for each delta. Lives as long as the answer."""
 
+    __slots__ = (
+        "_begun",
+        "_calls",
+        "_calls_of",
+        "_form",
+        "_more",
+        "_number",
+        "_parts",
+        "_request_id",
+        "_said",
+        "_usage",
+    )
+
     content_type = CONTENT_TYPE
     error: GatewayError | None = None
 

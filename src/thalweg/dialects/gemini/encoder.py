@@ -43,6 +43,7 @@ _Placed = tuple[int, PartWire]
 Said = Literal["text", "thought"]
 """As what a delta of text is said."""
 _TEXT = b'{"candidates":[{"content":{"parts":[{"text":'
+_BEFORE = b"data: " + _TEXT
 CUT = (FinishReason.LENGTH, FinishReason.CONTEXT_OVERFLOW)
 """Why an answer may end in the middle of a call."""
 _CALL_KINDS: dict[str, Any] = dict.fromkeys(("function", "legacy"), "function") | {
@@ -85,7 +86,7 @@ def shows_thoughts(asked: Request) -> bool:
 class _PartState:
     """One part while it is being written."""
 
-    __slots__ = ("around", "pieces", "placed", "started")
+    __slots__ = ("after", "index", "pieces", "placed", "started")
 
     def __init__(self, started: PartStarted) -> None:
         self.started = started
@@ -93,8 +94,9 @@ class _PartState:
         """What is held until it is whole: a call's arguments, a file."""
         self.placed = True
         """Whether a text is ASCII so far."""
-        self.around: tuple[bytes, bytes] | None = None
-        """What stands before and after the text in a frame of SSE that only adds to it."""
+        self.index = started.index
+        self.after = b""
+        """What stands behind the text in a frame of SSE that only adds to it."""
 
 
 class _ChoiceState:
@@ -115,6 +117,16 @@ class _ChoiceState:
 class GeminiStreamEncoder:
     """Writes one client's Gemini stream, one frame for each delta of text. Lives as long as the answer."""
 
+    __slots__ = (
+        "_framer",
+        "_growing",
+        "_tail",
+        "_usage",
+        "_writer",
+        "content_type",
+        "error",
+    )
+
     def __init__(self, asked: Request, *, response_id: str, model: str) -> None:
         self._writer = _PartWriter(shows_thoughts=shows_thoughts(asked))
         self._framer = Framer(array=asked.framing == "json-array")
@@ -122,6 +134,8 @@ class GeminiStreamEncoder:
         self.error: GatewayError | None = None
         self._tail = _tail(response_id, model)
         self._usage: UsageReported | None = None
+        self._growing: _PartState | None = None
+        """What grew last, in a stream of SSE."""
 
     def encode(self, events: Iterable[Event]) -> list[bytes]:
         """The frames for these events."""
@@ -135,13 +149,13 @@ class GeminiStreamEncoder:
 
     def grow(self, event: PartDelta) -> bytes:
         """The frame for one event by which a part grows. All but its text is the same every time."""
-        state = self._writer.open.get(event.index)
-        if state is None or state.around is None or not event.text or event.logprobs:
+        growing = self._growing
+        if growing is None or growing.index != event.index or not event.text or event.logprobs:
             return b"".join(self._on_delta(event))
         text = _encode(event.text)
         if not text.isascii():
-            state.placed, text = False, escape_separators(text)
-        return state.around[0] + text + state.around[1]
+            growing.placed, text = False, escape_separators(text)
+        return _BEFORE + text + growing.after
 
     def keepalive(self) -> bytes:
         """A blank line."""
@@ -156,7 +170,8 @@ class GeminiStreamEncoder:
         after = self._after(said, event.choice)
         frame = self._framer.frame(_TEXT + escape_separators(_encode(event.text)) + after)
         if not self._framer.array:
-            self._writer.open[event.index].around = b"data: " + _TEXT, after + b"\n\n"
+            self._growing = self._writer.open[event.index]
+            self._growing.after = after + b"\n\n"
         return [frame]
 
     def _after(self, said: Said, choice: int) -> bytes:
@@ -197,6 +212,12 @@ def _tail(response_id: str, model: str) -> bytes:
 
 class _PartWriter:
     """Turns events into parts, and keeps what is to be said at the end."""
+
+    __slots__ = (
+        "_choices",
+        "_shows_thoughts",
+        "open",
+    )
 
     def __init__(self, *, shows_thoughts: bool) -> None:
         self._shows_thoughts = shows_thoughts

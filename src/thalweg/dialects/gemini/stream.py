@@ -116,6 +116,19 @@ class _CommonChunks(CommonFrames[_Open]):
 class GeminiStreamDecoder:
     """Reads one upstream's Gemini stream. Lives as long as the stream."""
 
+    __slots__ = (
+        "_blocked",
+        "_choices",
+        "_common",
+        "_events",
+        "_model",
+        "_next_index",
+        "_over",
+        "_provider",
+        "_response_id",
+        "finishes",
+    )
+
     def __init__(self, *, provider: str = "") -> None:
         self._provider = provider
         self._events: list[Event] = []

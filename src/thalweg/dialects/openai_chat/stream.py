@@ -241,6 +241,19 @@ def _lone_arguments(pieces: list[LonePiece] | None, slot: CallSlot) -> str:
 class ChatStreamDecoder:
     """Reads one upstream's Chat stream. Lives as long as the stream."""
 
+    __slots__ = (
+        "_choices",
+        "_common",
+        "_events",
+        "_model",
+        "_next_index",
+        "_over",
+        "_provider",
+        "_reports",
+        "_response_id",
+        "finishes",
+    )
+
     def __init__(self, *, provider: str = "") -> None:
         self._provider = provider
         self._events: list[Event] = []
@@ -524,8 +537,37 @@ def canonical_finish(raw: str | None, *, has_calls: bool, has_refusal: bool = Fa
     return reason
 
 
+class _Around:
+    """What stands before and after the text in a chunk that only adds to a part."""
+
+    __slots__ = ("after", "before", "index", "length")
+
+    def __init__(self, index: int, before: bytes, after: bytes, length: int) -> None:
+        self.index = index
+        """The part."""
+        self.before = before
+        self.after = after
+        self.length = length
+        """Characters of the part so far."""
+
+
 class ChatStreamEncoder:
     """Writes one client's Chat stream, one frame for each delta. Lives as long as the answer."""
+
+    __slots__ = (
+        "_around",
+        "_calls",
+        "_calls_of",
+        "_cited",
+        "_growing",
+        "_head",
+        "_include_usage",
+        "_parts",
+        "_roles",
+        "_signed",
+        "_spoke",
+        "_usage",
+    )
 
     content_type = CONTENT_TYPE
     error: GatewayError | None = None
@@ -538,15 +580,15 @@ class ChatStreamEncoder:
             "created": created,
             "model": model,
         }
-        self._around: dict[int, tuple[bytes, bytes]] = {}
-        """What stands before and after the text in a chunk that only adds to a part."""
+        self._around: dict[int, _Around] = {}
+        """Of each part that has said something and goes on."""
+        self._growing: _Around | None = None
+        """Of the one that grew last."""
         self._roles: set[int] = set()
         self._calls: dict[int, int] = {}
         self._calls_of: dict[int, int] = {}
         self._parts: dict[int, PartStarted] = {}
         self._spoke: set[int] = set()
-        self._lengths: dict[int, int] = {}
-        """Characters of each part of the reasoning that is open."""
         self._signed = 0
         self._cited: dict[int, int] = {}
         """Citations of each choice so far."""
@@ -561,13 +603,12 @@ class ChatStreamEncoder:
 
     def grow(self, event: PartDelta) -> bytes:
         """The chunk for one event by which a part grows. All but its text is the same every time."""
-        around = self._around.get(event.index)
-        if around is None or event.logprobs is not None or not event.text:
+        growing = self._growing
+        if growing is None or growing.index != event.index or event.logprobs is not None or not event.text:
             return b"".join(self._on_part_delta(event))
-        if event.index in self._lengths:
-            self._lengths[event.index] += len(event.text)
+        growing.length += len(event.text)
         text = _encode(event.text)
-        return around[0] + (text if text.isascii() else escape_separators(text)) + around[1]
+        return growing.before + (text if text.isascii() else escape_separators(text)) + growing.after
 
     def keepalive(self) -> bytes:
         """A chunk that says nothing."""
@@ -608,29 +649,30 @@ class ChatStreamEncoder:
     def _on_part_delta(self, event: PartDelta) -> list[bytes]:
         if not event.text:
             return []
-        if event.logprobs is None and event.index in self._around:
+        growing = self._around.get(event.index)
+        if growing is not None and event.logprobs is None:
+            self._growing = growing
             return [self.grow(event)]
         started, number = self._parts[event.index], self._calls.get(event.index, 0)
         self._spoke.add(event.index)
-        if started.kind == "reasoning":
-            self._lengths[event.index] = self._lengths.get(event.index, 0) + len(event.text)
         delta = _DELTAS[started.kind](number, started, event.text)
         if not delta:
             return []
         frame = self._frame(event.choice, delta, logprobs=event.logprobs)
-        # The last one: a model's name, which comes before it, may hold anything.
-        mark = self._frame(event.choice, _DELTAS[started.kind](number, started, _MARK))
-        before, _, after = mark.rpartition(_MARK_BYTES)
-        self._around[event.index] = before, after
+        if growing is None:
+            # The last one: a model's name, which comes before it, may hold anything.
+            mark = self._frame(event.choice, _DELTAS[started.kind](number, started, _MARK))
+            before, _, after = mark.rpartition(_MARK_BYTES)
+            self._growing = self._around[event.index] = _Around(event.index, before, after, len(event.text))
         return [frame]
 
     def _on_part_ended(self, event: PartEnded) -> list[bytes]:
         started = self._parts[event.index]
-        self._around.pop(event.index, None)
+        around, self._growing = self._around.pop(event.index, None), None
         if started.kind == "tool_call":
             return self._call_ended(started, event)
         if started.kind == "reasoning":
-            return self._thought_ended(started, event)
+            return self._thought_ended(started, event, around.length if around else 0)
         if event.signature or event.citations:
             return self._proofs(event)
         if started.kind == "opaque" and started.name == NAME and isinstance(event.raw, dict):
@@ -651,8 +693,7 @@ class ChatStreamEncoder:
             delta["tool_calls"][0]["extra_content"] = call_extra(signature)
         return [self._frame(event.choice, delta)]
 
-    def _thought_ended(self, started: PartStarted, event: PartEnded) -> list[bytes]:
-        length = self._lengths.pop(event.index, 0)
+    def _thought_ended(self, started: PartStarted, event: PartEnded, length: int) -> list[bytes]:
         if event.signature is None:
             return []
         detail = thought_detail(event.signature, length, self._signed, redacted=event.redacted, form=started.form)

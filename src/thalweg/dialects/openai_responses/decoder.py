@@ -173,6 +173,22 @@ class _Growing:
 class ResponsesStreamDecoder:
     """Reads one upstream's Responses stream. Lives as long as the stream."""
 
+    __slots__ = (
+        "_calls",
+        "_events",
+        "_growing",
+        "_items",
+        "_model",
+        "_next_index",
+        "_over",
+        "_place_of",
+        "_provider",
+        "_queue",
+        "_refusals",
+        "_response_id",
+        "finishes",
+    )
+
     def __init__(self, *, provider: str = "") -> None:
         self._provider = provider
         self._events: list[Event] = []

@@ -97,6 +97,23 @@ class ResponsesStreamEncoder:
     Keeps the answer's text, because the last events repeat it; an answer that is too long to be kept fails.
     """
 
+    __slots__ = (
+        "_announced",
+        "_asked",
+        "_finish",
+        "_opaque",
+        "_open",
+        "_output",
+        "_over",
+        "_page",
+        "_places",
+        "_refused",
+        "_room",
+        "_sequence",
+        "_usage",
+        "error",
+    )
+
     content_type = CONTENT_TYPE
 
     def __init__(self, asked: Request, *, response_id: str, model: str, created: int) -> None:
