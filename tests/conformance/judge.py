@@ -22,6 +22,7 @@ its class and their bases; `status`, `message`), beside what was read before it.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import queue
@@ -86,6 +87,7 @@ class Judge:
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._complaints: list[str] = []
+        self._readers: list[threading.Thread] = []
 
     def start(self) -> None:
         """Start it and read its versions. Raises `JudgeDied` with its last words."""
@@ -102,8 +104,12 @@ class Judge:
             errors="replace",
         )
         self._process, self._lines, self._complaints = process, lines, []
-        threading.Thread(target=self._read, args=(process, lines), daemon=True).start()
-        threading.Thread(target=self._listen, args=(process, self._complaints), daemon=True).start()
+        self._readers = [
+            threading.Thread(target=self._read, args=(process, lines), daemon=True),
+            threading.Thread(target=self._listen, args=(process, self._complaints), daemon=True),
+        ]
+        for reader in self._readers:
+            reader.start()
         self.versions = self._next(START_S)["versions"]
 
     def ask(self, client: str, way: str, **asked: Any) -> Got:
@@ -127,12 +133,20 @@ class Judge:
         if process is None:
             return
         assert process.stdin is not None
-        try:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             process.stdin.close()
             process.wait(5)
-        except (OSError, subprocess.TimeoutExpired):
-            process.kill()
-            process.wait()
+        self._end(process)
+
+    def _end(self, process: subprocess.Popen[str]) -> None:
+        """Leave nothing of it: no process, no open pipe."""
+        process.kill()
+        process.wait()
+        for reader in self._readers:
+            reader.join(5)
+        if process.stdin is not None:
+            with contextlib.suppress(OSError):
+                process.stdin.close()
 
     def _next(self, within_s: float) -> dict[str, Any]:
         try:
@@ -150,24 +164,25 @@ class Judge:
     def _died(self, why: str) -> JudgeDied:
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
-            process.wait()
+            self._end(process)
         last = [line.strip() for line in self._complaints if line.strip()]
         return JudgeDied(": ".join([why, *last[-1:]])[:300])
 
     @staticmethod
     def _read(process: subprocess.Popen[str], lines: queue.Queue[str | None]) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            lines.put(line)
+        with process.stdout:
+            for line in process.stdout:
+                lines.put(line)
         lines.put(None)
 
     @staticmethod
     def _listen(process: subprocess.Popen[str], complaints: list[str]) -> None:
         assert process.stderr is not None
-        for line in process.stderr:
-            complaints.append(line)
-            del complaints[:-200]
+        with process.stderr:
+            for line in process.stderr:
+                complaints.append(line)
+                del complaints[:-200]
 
     @property
     def complaints(self) -> str:

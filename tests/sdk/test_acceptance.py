@@ -23,7 +23,6 @@ UNASKED = "Chat's request asks for no thoughts, and this provider gives them onl
 DEVIATIONS = {
     ("sim-responses", "openai_sync", "reasoning"): UNASKED,
     ("sim-anthropic", "openai_sync", "reasoning"): UNASKED,
-    ("sim-gemini", "anthropic_sync", "raw_events"): "the proof of Gemini's text has a block of its own",
 }
 """What is otherwise at another dialect's upstream, and why."""
 UPSTREAMS = ("sim-chat", "sim-responses", "sim-anthropic", "sim-gemini", "sim-dashscope")
