@@ -164,6 +164,7 @@ METERS: dict[str, Meter] = {
     "now and then": lambda number: number if number % 3 == 1 else None,
     "that shrinks": lambda number: 40 - number if number % 4 == 2 else number,
     "of the prompt alone at first": lambda number: number if number > 6 else 0,
+    "of the prompt alone now and then": lambda number: number if number % 3 else 0,
 }
 _REPORTS: dict[str, tuple[str, Callable[[int], Any], int]] = {
     "openai-chat": ("usage", lambda made: {"prompt_tokens": 3, "completion_tokens": made, "total_tokens": 3 + made}, 3),
@@ -386,6 +387,15 @@ def test_the_last_usage_counts_of_a_stream_that_its_client_leaves(upstream: str)
         report = told.exchange.report()
         assert (report.usage.output_tokens, report.usage_source) == (at - 1, "reported")
         assert told.passed
+
+
+@pytest.mark.parametrize("upstream", _REPORTS)
+def test_a_report_on_the_prompt_alone_covers_no_text(upstream: str) -> None:
+    frames = metered(upstream, wire(upstream, TEXT), lambda _: 0)
+    told = both("anthropic", upstream, frames[:9], leaves=True)
+    report = told.exchange.report()
+    assert (report.usage.input_tokens, report.usage_source) == (3, "estimated")
+    assert report.usage.output_tokens
 
 
 SHORT = {

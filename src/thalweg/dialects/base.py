@@ -122,11 +122,14 @@ class Watch:
     def saw_usage(self, usage: Usage, raw: Any) -> None:
         """Take a stream's report on all that has come so far. A later one replaces it."""
         self.usage, self.raw_usage = usage, raw
-        self.cover()
+        self.cover(usage.output_tokens)
 
-    def cover(self) -> None:
-        """Note that a report covers all text so far."""
-        self.narrow_covered, self.wide_covered = self.narrow_chars, self.wide_chars
+    def cover(self, made: int | None) -> None:
+        """Note that a report covers all text so far, if it says that anything was made; some count the prompt alone."""
+        if made:
+            self.narrow_covered, self.wide_covered = self.narrow_chars, self.wide_chars
+        elif self.narrow_covered is None:
+            self.narrow_covered = 0
 
     @property
     def uncovered(self) -> tuple[int, int]:

@@ -113,9 +113,11 @@ class _CommonAnswers(CommonFrames[Part]):
             return ""
         return piece.function.arguments
 
-    def counts(self, usage: bytes) -> bool:
+    def counts(self, usage: bytes) -> bool | None:
         """Every report counts that says a number; the first frame of a search has an empty one."""
         counts = read_counts(usage)
+        if self.unread is not None and not counts.output_tokens:
+            return None  # what the one before it covers must be noted first
         return counts.input_tokens is not None or counts.output_tokens is not None
 
 

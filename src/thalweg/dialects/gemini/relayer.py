@@ -146,15 +146,9 @@ class GeminiRelayer:
 
     def _put_off(self, usage: Raw, counts: Counts) -> None:
         """Keep a report for later. Many of Vertex's hold no count, and many first ones count the prompt alone."""
-        if counts.any():
+        if counts.any:
             self._usage = usage
-            self._cover(bool(counts.candidatesTokenCount or counts.thoughtsTokenCount))
-
-    def _cover(self, made: bool) -> None:
-        if made:
-            self.watch.cover()
-        elif self.watch.narrow_covered is None:
-            self.watch.narrow_covered = 0
+            self.watch.cover(counts.made)
 
     def _frame(self, frame: Frame) -> list[bytes]:
         """Any frame but the common one."""
@@ -235,9 +229,7 @@ class GeminiRelayer:
         if not is_usage(raw):
             return
         self._usage = None
-        usage = usage_to_canon(raw)
-        self.watch.usage, self.watch.raw_usage = usage, raw
-        self._cover(bool(usage.output_tokens))
+        self.watch.saw_usage(usage_to_canon(raw), raw)
 
 
 def _observe_part(watch: Watch, part: Part) -> None:

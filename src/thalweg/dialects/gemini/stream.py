@@ -108,9 +108,12 @@ class _CommonChunks(CommonFrames[_Open]):
         kind = "reasoning" if part.thought else "text"
         return (part.text, usage_in(chunk.usageMetadata)) if kind == self.part.kind else None
 
-    def counts(self, usage: bytes) -> bool:
+    def counts(self, usage: bytes) -> bool | None:
         """Whether it says a number; many of Vertex's do not."""
-        return read_counts(usage).any()
+        counts = read_counts(usage)
+        if self.unread is not None and not counts.made:
+            return None  # what the one before it covers must be noted first
+        return counts.any
 
 
 class GeminiStreamDecoder:

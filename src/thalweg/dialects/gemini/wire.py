@@ -121,11 +121,18 @@ class Counts(msgspec.Struct, gc=False):
     thoughtsTokenCount: _Count = None  # noqa: N815
     totalTokenCount: _Count = None  # noqa: N815
 
+    @property
     def any(self) -> bool:
         """Whether any number is there that makes it a report."""
         if self.promptTokenCount is not None or self.candidatesTokenCount is not None:
             return True
         return self.totalTokenCount is not None
+
+    @property
+    def made(self) -> int:
+        """How much was made, as far as it says; many first reports count the prompt alone."""
+        said = (self.candidatesTokenCount or 0) + (self.thoughtsTokenCount or 0)
+        return said or max((self.totalTokenCount or 0) - (self.promptTokenCount or self.totalTokenCount or 0), 0)
 
 
 read_counts = msgspec.json.Decoder(Counts).decode

@@ -50,8 +50,8 @@ class CommonFrames(Generic[P]):
         """The text and the usage of a common frame, by the parser; `None` for any other. May raise as parsers do."""
         raise NotImplementedError
 
-    def counts(self, usage: bytes) -> bool:
-        """Whether a usage counts. May raise as parsers do."""
+    def counts(self, usage: bytes) -> bool | None:
+        """Whether a usage counts; `None` where it cannot be put off. May raise as parsers do."""
         raise NotImplementedError
 
     def text_in(self, data: bytes) -> str:
@@ -106,9 +106,10 @@ class CommonFrames(Generic[P]):
         that covers the text so far, and not this frame's.
         """
         try:
-            if usage is None or not self.counts(usage):
-                return self.unread is None
+            counts = False if usage is None else self.counts(usage)
         except UNREADABLE:
             return False
+        if not counts:
+            return counts is False and self.unread is None
         self.unread = usage
         return True

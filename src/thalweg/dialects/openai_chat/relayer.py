@@ -273,7 +273,7 @@ class ChatRelayer:
         if made >= self._reports.made:
             self._reports.made = made
             self._riding, self._unread = data[_DATA_BYTES:-2], True
-            self.watch.cover()
+            self.watch.cover(made)
 
     def _frame(self, frame: Frame) -> list[bytes]:
         """Any frame but the common one."""
