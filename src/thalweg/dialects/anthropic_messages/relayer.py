@@ -37,6 +37,7 @@ from thalweg.dialects.anthropic_messages.wire import (
     text_in,
 )
 from thalweg.dialects.base import Watch
+from thalweg.dialects.kit.decoder import BROKE_OFF
 from thalweg.dialects.kit.frames import BadFrame, broke, cut_short, one_payload
 from thalweg.dialects.kit.separators import escape_separators, has_separators
 from thalweg.framing.sse import Frame
@@ -125,7 +126,7 @@ class AnthropicRelayer:
             return []
         if self.watch.finished:
             return self._finish()
-        self._fail(broke(self._provider, "broke off before the answer was finished"))
+        self._fail(broke(self._provider, BROKE_OFF))
         return []
 
     def settle(self) -> None:

@@ -7,12 +7,11 @@ is a retry that the upstream spliced in: before any content it is passed over, a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from thalweg.canon.errors import GatewayError
 from thalweg.canon.events import (
     ChoiceFinished,
     Event,
@@ -21,7 +20,6 @@ from thalweg.canon.events import (
     PartStarted,
     Pinged,
     ResponseEnded,
-    ResponseFailed,
     ResponseStarted,
     UsageReported,
 )
@@ -49,7 +47,8 @@ from thalweg.dialects.anthropic_messages.wire import (
     read_any,
     text_in,
 )
-from thalweg.dialects.kit.frames import BadFrame, broke, cut_short, one_payload
+from thalweg.dialects.kit.decoder import FrameDecoder
+from thalweg.dialects.kit.frames import BadFrame, one_payload
 from thalweg.framing.sse import Frame
 
 SPLICED = "began its answer a second time"
@@ -88,7 +87,7 @@ class _Block:
         self.citations: list[Any] = list(found) if isinstance(found, list) else []
 
 
-class AnthropicStreamDecoder:
+class AnthropicStreamDecoder(FrameDecoder):
     """Reads one upstream's stream. Lives as long as the stream."""
 
     __slots__ = (
@@ -96,25 +95,19 @@ class AnthropicStreamDecoder:
         "_called",
         "_carried",
         "_common",
-        "_events",
         "_growing",
         "_last",
         "_matched",
         "_model",
         "_next_index",
-        "_over",
-        "_provider",
         "_queue",
         "_response_id",
         "_started",
         "_usage",
-        "finishes",
     )
 
     def __init__(self, *, provider: str = "") -> None:
-        self._provider = provider
-        self._events: list[Event] = []
-        self.finishes: dict[int, str] = {}
+        super().__init__(provider)
         self._queue: deque[_Block] = deque()
         self._blocks: dict[int, _Block] = {}
         self._last: _Block | None = None
@@ -129,19 +122,6 @@ class AnthropicStreamDecoder:
         self._common = CommonFrames()
         self._growing: _Block | None = None
         """The one block that may grow, where there is but one."""
-        self._over = False
-
-    def feed(self, frames: Iterable[Frame]) -> list[Event]:
-        """The events in these frames."""
-        for frame in frames:
-            if not self._over:
-                self._frame(frame)
-        self._growing = self._lone_block()
-        return self._taken()
-
-    def settle(self) -> list[Event]:
-        """Nothing is put off."""
-        return []
 
     def grown(self, data: bytes) -> PartDelta | None:
         """The short way of the common frame, by which the one open block grows."""
@@ -162,6 +142,9 @@ class AnthropicStreamDecoder:
         block = self._queue[0]
         return self._blocks.get(event.index) is block and type(event.delta) is _DELTA_OF_KIND[block.kind]
 
+    def _follow(self) -> None:
+        self._growing = self._lone_block()
+
     def _lone_block(self) -> _Block | None:
         """The open block, if none waits for it to end."""
         if self._over or len(self._queue) != 1:
@@ -169,43 +152,23 @@ class AnthropicStreamDecoder:
         block = self._queue[0]
         return None if block.index < 0 or block.done or block.kind not in _DELTA_OF_KIND else block
 
-    def end(self) -> list[Event]:
-        """The body is over. It is complete if `message_stop` came, or if it had said why it stopped."""
-        if self._over:
-            return []
-        if self.finishes:
-            self._complete()
-        else:
-            self._fail(broke(self._provider, "broke off before the answer was finished"))
-        return self._taken()
-
-    def _taken(self) -> list[Event]:
-        events, self._events = self._events, []
-        return events
+    def _is_whole(self) -> bool:
+        """It has said why it stopped."""
+        return bool(self.finishes)
 
     def _frame(self, frame: Frame) -> None:
-        try:
-            payload = one_payload(frame)
-            if payload is None:
-                self._events.append(Pinged())
-            elif is_done(payload):
-                if self.finishes:
-                    self._complete()
-            else:
-                event = read(payload, frame.event)
-                _STEPS.get(event.type, AnthropicStreamDecoder._on_unknown)(self, event)
-        except BadFrame as error:
-            if not cut_short(frame):
-                self._fail(broke(self._provider, error))
-
-    def _fail(self, error: GatewayError) -> None:
-        """Give out what was held, then the error: text that came is never lost."""
-        self._over, self._growing = True, None
-        self._flush()
-        self._events.append(ResponseFailed(error=error))
+        payload = one_payload(frame)
+        if payload is None:
+            self._events.append(Pinged())
+        elif is_done(payload):
+            if self.finishes:
+                self._complete()
+        else:
+            event = read(payload, frame.event)
+            _STEPS.get(event.type, AnthropicStreamDecoder._on_unknown)(self, event)
 
     def _complete(self) -> None:
-        self._over, self._growing = True, None
+        self._over = True
         self._begin({})
         self._flush()
         raw = self.finishes.get(0)

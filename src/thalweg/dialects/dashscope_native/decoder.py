@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from thalweg.canon.errors import GatewayError, UpstreamBroke
+from thalweg.canon.errors import UpstreamBroke
 from thalweg.canon.events import (
     ChoiceFinished,
     Event,
     PartDelta,
     Pinged,
     ResponseEnded,
-    ResponseFailed,
     ResponseStarted,
     UsageReported,
 )
@@ -47,7 +45,8 @@ from thalweg.dialects.dashscope_native.wire import (
     text_of,
 )
 from thalweg.dialects.kit.common import Both, CommonFrames, usage_in
-from thalweg.dialects.kit.frames import BadFrame, broke, cut_short, is_line
+from thalweg.dialects.kit.decoder import FrameDecoder
+from thalweg.dialects.kit.frames import BadFrame, is_line
 from thalweg.framing.sse import Frame
 
 
@@ -121,28 +120,23 @@ class _CommonAnswers(CommonFrames[Part]):
         return counts.input_tokens is not None or counts.output_tokens is not None
 
 
-class DashScopeStreamDecoder:
+class DashScopeStreamDecoder(FrameDecoder):
     """Reads one stream. Lives as long as the stream."""
 
     __slots__ = (
         "_choices",
         "_common",
         "_counter",
-        "_events",
         "_growth",
         "_made",
-        "_over",
-        "_provider",
         "_reports",
         "_response_id",
         "_spoke",
         "_tool_info",
-        "finishes",
     )
 
     def __init__(self, *, provider: str = "") -> None:
-        self._provider = provider
-        self._events: list[Event] = []
+        super().__init__(provider)
         self._counter = Counter()
         self._choices: dict[int, _State] = {}
         self._growth = Growth()
@@ -153,8 +147,6 @@ class DashScopeStreamDecoder:
         self._response_id: str | None = None
         self._spoke = False
         self._common = _CommonAnswers()
-        self._over = False
-        self.finishes: dict[int, str] = {}
 
     def grown(self, data: bytes) -> PartDelta | None:
         """The short way of the common frame, by which the one open part grows."""
@@ -172,20 +164,6 @@ class DashScopeStreamDecoder:
             part.pieces.append((text, None))
         return PartDelta(index=part.index, text=text)
 
-    def feed(self, frames: Iterable[Frame]) -> list[Event]:
-        """The events in these frames."""
-        self._catch_up()
-        for frame in frames:
-            if not self._over:
-                self._frame(frame)
-        self._follow()
-        return self._taken()
-
-    def settle(self) -> list[Event]:
-        """The usage that was put off."""
-        self._catch_up()
-        return self._taken()
-
     def _catch_up(self) -> None:
         if (unread := self._common.take()) is not None:
             self._report(0, read_any(unread))
@@ -202,16 +180,8 @@ class DashScopeStreamDecoder:
         self._common.follow(part)
         self._common.call = call
 
-    def end(self) -> list[Event]:
-        """The body is over. It is complete if every choice had finished."""
-        if self._over:
-            return []
-        self._catch_up()
-        if self._choices and all(state.finish for state in self._choices.values()):
-            self._complete()
-        else:
-            self._fail(broke(self._provider, "broke off before the answer was finished"))
-        return self._taken()
+    def _is_whole(self) -> bool:
+        return bool(self._choices) and all(state.finish for state in self._choices.values())
 
     def whole(self, answer: Answer) -> list[Event]:
         """The events of an answer that came in one piece, which is complete also where it gives no reason."""
@@ -220,24 +190,16 @@ class DashScopeStreamDecoder:
         self._complete()
         return self._taken()
 
-    def _taken(self) -> list[Event]:
-        events, self._events = self._events, []
-        return events
-
     def _frame(self, frame: Frame) -> None:
-        try:
-            found = payloads(frame)
-            if not found:
-                self._events.append(Pinged())
-            for at, payload in enumerate(found):
-                if self._over:
-                    return
-                # Of frames that run into each other, the event and the status are those of the last.
-                event = frame.event if at == len(found) - 1 else b""
-                self._payload(payload, event, status_of(frame) if event or len(found) == 1 else None)
-        except BadFrame as error:
-            if not cut_short(frame):
-                self._fail(broke(self._provider, error))
+        found = payloads(frame)
+        if not found:
+            self._events.append(Pinged())
+        for at, payload in enumerate(found):
+            if self._over:
+                return
+            # Of frames that run into each other, the event and the status are those of the last.
+            event = frame.event if at == len(found) - 1 else b""
+            self._payload(payload, event, status_of(frame) if event or len(found) == 1 else None)
 
     def _payload(self, payload: bytes, event: bytes, status: int | None) -> None:
         answer = read(payload)
@@ -247,16 +209,8 @@ class DashScopeStreamDecoder:
         if error is not None:
             self._fail(error_in_answer(error, None if self._spoke else status, provider=self._provider))
 
-    def _fail(self, error: GatewayError) -> None:
-        """Give out what was held, then the error: text that came is never lost."""
-        self._over = True
-        self._common.follow(None)
-        self._flush()
-        self._events.append(ResponseFailed(error=error))
-
     def _complete(self) -> None:
         self._over = True
-        self._common.follow(None)
         self._begin(Answer())
         self._flush()
         for at, state in self._choices.items():

@@ -35,6 +35,7 @@ from thalweg.dialects.gemini.wire import (
     read_counts,
     read_text_chunk,
 )
+from thalweg.dialects.kit.decoder import BROKE_OFF
 from thalweg.dialects.kit.frames import BadFrame, broke, cut_short
 from thalweg.dialects.kit.separators import escape_separators, has_separators
 from thalweg.framing.sse import Frame
@@ -116,7 +117,7 @@ class GeminiRelayer:
         if self._over:
             return []
         if not self.watch.finished:
-            self._fail(broke(self._provider, "broke off before the answer was finished"))
+            self._fail(broke(self._provider, BROKE_OFF))
             return []
         self._over, self._short = True, False
         self.settle()

@@ -7,10 +7,10 @@ empty thought hands its signature to the thoughts before it: that is how this ga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from thalweg.canon.errors import GatewayError, UpstreamFailed
+from thalweg.canon.errors import UpstreamFailed
 from thalweg.canon.events import (
     ChoiceFinished,
     Event,
@@ -49,7 +49,8 @@ from thalweg.dialects.gemini.wire import (
     read_text_chunk,
 )
 from thalweg.dialects.kit.common import Both, CommonFrames, usage_in
-from thalweg.dialects.kit.frames import BadFrame, broke, cut_short
+from thalweg.dialects.kit.decoder import FrameDecoder
+from thalweg.dialects.kit.frames import broke
 from thalweg.framing.sse import Frame
 
 
@@ -116,33 +117,26 @@ class _CommonChunks(CommonFrames[_Open]):
         return counts.any
 
 
-class GeminiStreamDecoder:
+class GeminiStreamDecoder(FrameDecoder):
     """Reads one upstream's Gemini stream. Lives as long as the stream."""
 
     __slots__ = (
         "_blocked",
         "_choices",
         "_common",
-        "_events",
         "_model",
         "_next_index",
-        "_over",
-        "_provider",
         "_response_id",
-        "finishes",
     )
 
     def __init__(self, *, provider: str = "") -> None:
-        self._provider = provider
-        self._events: list[Event] = []
+        super().__init__(provider)
         self._choices: dict[int, _ChoiceState] = {}
-        self.finishes: dict[int, str] = {}
         self._next_index = 0
         self._response_id: str | None = None
         self._model = ""
         self._blocked: str | None = None
         self._common = _CommonChunks()
-        self._over = False
 
     def grown(self, data: bytes) -> PartDelta | None:
         """The short way of the common chunk, by which the open text or thoughts go on."""
@@ -152,20 +146,6 @@ class GeminiStreamDecoder:
             return None
         opened.take(text)
         return PartDelta(index=opened.index, text=text)
-
-    def feed(self, frames: Iterable[Frame]) -> list[Event]:
-        """The events in these frames."""
-        self._catch_up()
-        for frame in frames:
-            if not self._over:
-                self._frame(frame)
-        self._common.follow(self._lone())
-        return self._taken()
-
-    def settle(self) -> list[Event]:
-        """The usage that was put off."""
-        self._catch_up()
-        return self._taken()
 
     def _catch_up(self) -> None:
         if (unread := self._common.take()) is not None:
@@ -181,20 +161,12 @@ class GeminiStreamDecoder:
                 self._fail(broke(self._provider, "sent JSON that is no answer"))
         return self._taken()
 
-    def end(self) -> list[Event]:
-        """The body is over. It is complete if every choice had finished, or if the prompt was blocked."""
-        if self._over:
-            return []
-        self._catch_up()
-        if self.finishes and self._choices.keys() <= self.finishes.keys():
-            self._complete()
-        else:
-            self._fail(broke(self._provider, "broke off before the answer was finished"))
-        return self._taken()
+    def _is_whole(self) -> bool:
+        """Every choice has finished, or the prompt was blocked."""
+        return bool(self.finishes) and self._choices.keys() <= self.finishes.keys()
 
-    def _taken(self) -> list[Event]:
-        events, self._events = self._events, []
-        return events
+    def _follow(self) -> None:
+        self._common.follow(self._lone())
 
     def _lone(self) -> _Open | None:
         """The open text or thoughts of the first choice, if nothing else there waits to be said."""
@@ -206,17 +178,13 @@ class GeminiStreamDecoder:
     # Chunks.
 
     def _frame(self, frame: Frame) -> None:
-        try:
-            found = payloads(frame)
-            if not found:
-                self._events.append(Pinged())
-            for payload in found:
-                if self._over:
-                    return
-                self._chunk(payload, read(payload))
-        except BadFrame as error:
-            if not cut_short(frame):
-                self._fail(broke(self._provider, error))
+        found = payloads(frame)
+        if not found:
+            self._events.append(Pinged())
+        for payload in found:
+            if self._over:
+                return
+            self._chunk(payload, read(payload))
 
     def _chunk(self, payload: bytes, chunk: Chunk) -> None:
         self._begin(chunk)
@@ -380,7 +348,6 @@ class GeminiStreamDecoder:
 
     def _complete(self) -> None:
         self._over = True
-        self._common.follow(None)
         if self._blocked is not None:
             self._choices.setdefault(0, _ChoiceState())
         self._flush(cut=False)
@@ -402,17 +369,10 @@ class GeminiStreamDecoder:
         text = f"{self._provider or 'the upstream'} gave no answer: the model's call was malformed ({word})"
         return UpstreamFailed(text, provider=self._provider, code=word)
 
-    def _flush(self, *, cut: bool) -> None:
+    def _flush(self, *, cut: bool = True) -> None:
         for at, state in self._choices.items():
             self._close_call(at, state, cut=cut)
             self._close(at, state)
-
-    def _fail(self, error: GatewayError) -> None:
-        """Give out what was held, then the error: text that came is never lost."""
-        self._over = True
-        self._common.follow(None)
-        self._flush(cut=True)
-        self._events.append(ResponseFailed(error=error))
 
 
 _Where = tuple[bytes, int, int]

@@ -17,6 +17,7 @@ import msgspec
 
 from thalweg.canon.errors import GatewayError
 from thalweg.dialects.base import Watch
+from thalweg.dialects.kit.decoder import BROKE_OFF
 from thalweg.dialects.kit.envelope import Envelope, Lessons, MeteredEnvelope, find_envelope, find_metered
 from thalweg.dialects.kit.frames import BadFrame, broke, cut_short
 from thalweg.dialects.kit.refusals import error_in_stream
@@ -168,7 +169,7 @@ class ChatRelayer:
         if self.watch.finished:
             mark = self._finish()
             return mark[:-1] if self._raw else mark
-        self._fail(broke(self._provider, "broke off before the answer was finished"))
+        self._fail(broke(self._provider, BROKE_OFF))
         return []
 
     def keepalive(self) -> bytes:

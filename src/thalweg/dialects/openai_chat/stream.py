@@ -30,7 +30,8 @@ from thalweg.canon.parts import PartKind, Signature
 from thalweg.canon.request import Request
 from thalweg.canon.usage import Usage
 from thalweg.dialects.kit.common import Both, CommonFrames, usage_in
-from thalweg.dialects.kit.frames import BadFrame, broke, check_size, cut_short, is_json
+from thalweg.dialects.kit.decoder import FrameDecoder
+from thalweg.dialects.kit.frames import BadFrame, check_size, is_json
 from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.kit.separators import escape_separators
 from thalweg.dialects.openai_chat.calls import CallBook, CallSlot, custom_of, made_up_id
@@ -238,33 +239,26 @@ def _lone_arguments(pieces: list[LonePiece] | None, slot: CallSlot) -> str:
     return piece.function.arguments if known else ""
 
 
-class ChatStreamDecoder:
+class ChatStreamDecoder(FrameDecoder):
     """Reads one upstream's Chat stream. Lives as long as the stream."""
 
     __slots__ = (
         "_choices",
         "_common",
-        "_events",
         "_model",
         "_next_index",
-        "_over",
-        "_provider",
         "_reports",
         "_response_id",
-        "finishes",
     )
 
     def __init__(self, *, provider: str = "") -> None:
-        self._provider = provider
-        self._events: list[Event] = []
+        super().__init__(provider)
         self._choices: dict[int, _ChoiceState] = {}
-        self.finishes: dict[int, str] = {}
         self._next_index = 0
         self._response_id: str | None = None
         self._model = ""
         self._reports = UsageReports()
         self._common = _CommonChunks(self._reports)
-        self._over = False
 
     def grown(self, data: bytes) -> PartDelta | None:
         """The event of bytes that are one common chunk, by which the one open part grows."""
@@ -276,15 +270,13 @@ class ChatStreamDecoder:
             part.pieces.append((text, None))
         return PartDelta(index=part.index, text=text)
 
-    def settle(self) -> list[Event]:
-        """The usage that was put off."""
-        self._catch_up()
-        return self._taken()
-
     def _catch_up(self) -> None:
         if (unread := self._common.take()) is not None:
             raw = read_any(unread)
             self._events.append(UsageReported(usage=usage_to_canon(raw), raw=raw))
+
+    def _follow(self) -> None:
+        self._common.follow(self._lone_part())
 
     def _lone_part(self) -> _Part | None:
         """The open part of the first choice, if there is nothing else that could grow."""
@@ -299,57 +291,23 @@ class ChatStreamDecoder:
             grows = part.kind in _GROWING
         return part if part.index >= 0 and grows else None
 
-    def feed(self, frames: Iterable[Frame]) -> list[Event]:
-        """The events in these frames."""
-        self._catch_up()
-        for frame in frames:
-            if not self._over:
-                self._frame(frame)
-        self._common.follow(self._lone_part())
-        return self._taken()
-
-    def end(self) -> list[Event]:
-        """The body is over. It is complete if `[DONE]` came, or if every choice had finished."""
-        if self._over:
-            return []
-        self._catch_up()
-        if self._choices and all(state.finish for state in self._choices.values()):
-            self._complete()
-        else:
-            self._fail(broke(self._provider, "broke off before the answer was finished"))
-        return self._taken()
-
-    def _taken(self) -> list[Event]:
-        events, self._events = self._events, []
-        return events
+    def _is_whole(self) -> bool:
+        return bool(self._choices) and all(state.finish for state in self._choices.values())
 
     def _frame(self, frame: Frame) -> None:
-        try:
-            found = payloads(frame)
-            if not found:
-                self._events.append(Pinged())
-            for payload in found:
-                if self._over:
-                    return
-                if is_done(payload):
-                    self._complete()
-                else:
-                    self._chunk(read(payload, frame.event))
-        except BadFrame as error:
-            if cut_short(frame):
+        found = payloads(frame)
+        if not found:
+            self._events.append(Pinged())
+        for payload in found:
+            if self._over:
                 return
-            self._fail(broke(self._provider, error))
-
-    def _fail(self, error: GatewayError) -> None:
-        """Give out what was held, then the error: text that came is never lost."""
-        self._over = True
-        self._common.follow(None)
-        self._flush()
-        self._events.append(ResponseFailed(error=error))
+            if is_done(payload):
+                self._complete()
+            else:
+                self._chunk(read(payload, frame.event))
 
     def _complete(self) -> None:
         self._over = True
-        self._common.follow(None)
         self._begin(Chunk())
         self._flush()
         for at, state in self._choices.items():

@@ -10,28 +10,26 @@ after it was cut short becomes a part of its own.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
-from thalweg.canon.errors import GatewayError
 from thalweg.canon.events import (
     ChoiceFinished,
-    Event,
     PartDelta,
     PartEnded,
     PartStarted,
     Pinged,
     ResponseEnded,
-    ResponseFailed,
     ResponseStarted,
     UsageReported,
 )
 from thalweg.canon.parts import Citation, PartKind, Signature
 from thalweg.dialects.kit.body import NULL
-from thalweg.dialects.kit.frames import BadFrame, broke, cut_short, is_json, is_line, one_payload
+from thalweg.dialects.kit.decoder import BROKE_OFF, FrameDecoder
+from thalweg.dialects.kit.frames import BadFrame, broke, is_json, is_line, one_payload
 from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.openai_responses import tables
 from thalweg.dialects.openai_responses.errors import error_said
@@ -170,28 +168,23 @@ class _Growing:
         self.summary_place = _place(event.summary_index)
 
 
-class ResponsesStreamDecoder:
+class ResponsesStreamDecoder(FrameDecoder):
     """Reads one upstream's Responses stream. Lives as long as the stream."""
 
     __slots__ = (
         "_calls",
-        "_events",
         "_growing",
         "_items",
         "_model",
         "_next_index",
-        "_over",
         "_place_of",
-        "_provider",
         "_queue",
         "_refusals",
         "_response_id",
-        "finishes",
     )
 
     def __init__(self, *, provider: str = "") -> None:
-        self._provider = provider
-        self._events: list[Event] = []
+        super().__init__(provider)
         self._items: dict[int, _WireItem] = {}
         self._place_of: dict[str, int] = {}
         self._queue: deque[_Part] = deque()
@@ -201,8 +194,6 @@ class ResponsesStreamDecoder:
         self._calls = self._refusals = 0
         self._response_id: str | None = None
         self._model = ""
-        self._over = False
-        self.finishes: dict[int, str] = {}
 
     def grown(self, data: bytes) -> PartDelta | None:
         """The short way of the common event, by which the one open part grows."""
@@ -227,48 +218,25 @@ class ResponsesStreamDecoder:
             part.pieces.append((event.delta, None))
         return PartDelta(index=part.index, text=event.delta)
 
-    def feed(self, frames: Iterable[Frame]) -> list[Event]:
-        """The events in these frames."""
-        for frame in frames:
-            if not self._over:
-                self._frame(frame)
-        return self._taken()
+    def _is_whole(self) -> bool:
+        """Its last event says so, and nothing else."""
+        return False
 
-    def settle(self) -> list[Event]:
-        """Nothing is put off."""
-        return []
-
-    def end(self) -> list[Event]:
-        """The body is over. Unless the response had ended, it broke off."""
-        if not self._over:
-            self._fail(broke(self._provider, "broke off before the answer was finished"))
-        return self._taken()
-
-    def _taken(self) -> list[Event]:
-        events, self._events = self._events, []
-        return events
-
-    def _fail(self, error: GatewayError) -> None:
-        """Give out what was held, then the error: text that came is never lost."""
-        self._over, self._growing = True, None
-        self._flush()
-        self._events.append(ResponseFailed(error=error))
+    def _follow(self) -> None:
+        if self._over:
+            self._growing = None
 
     def _frame(self, frame: Frame) -> None:
         self._growing = None
-        try:
-            payload = one_payload(frame)
-            if payload is None:
-                self._events.append(Pinged())
-            elif is_done(payload):
-                self._fail(broke(self._provider, "broke off before the answer was finished"))
-            else:
-                event = read(payload, frame.event)
-                self._event(event)
-                self._follow(event, frame)
-        except BadFrame as error:
-            if not cut_short(frame):
-                self._fail(broke(self._provider, error))
+        payload = one_payload(frame)
+        if payload is None:
+            self._events.append(Pinged())
+        elif is_done(payload):
+            self._fail(broke(self._provider, BROKE_OFF))
+        else:
+            event = read(payload, frame.event)
+            self._event(event)
+            self._learn(event, frame)
 
     def _event(self, event: WireEvent) -> None:
         step = _STEPS.get(event.type)
@@ -279,7 +247,7 @@ class ResponsesStreamDecoder:
         else:
             self._events.append(Pinged())
 
-    def _follow(self, event: WireEvent, frame: Frame) -> None:
+    def _learn(self, event: WireEvent, frame: Frame) -> None:
         """If this event made the one open part grow, look for more of its kind in frames of this form."""
         key, part = _GROWTHS.get(event.type), self._queue[0] if len(self._queue) == 1 else None
         if key is None or part is None or part.index < 0 or part.done or type(event.output_index) is not int:
@@ -312,7 +280,7 @@ class ResponsesStreamDecoder:
             return
         self._begin(response)
         self._take_output(objects(response.output))
-        self._over, self._growing = True, None
+        self._over = True
         self._flush()
         self._report(response)
         status = "incomplete" if event.type == tables.INCOMPLETE or response.status == "incomplete" else "completed"
@@ -542,12 +510,12 @@ class ResponsesStreamDecoder:
         self._advance()
 
     def _on_text_done(self, event: WireEvent) -> None:
-        self._catch_up(event, "text", event.text)
+        self._say_whole(event, "text", event.text)
 
     def _on_refusal_done(self, event: WireEvent) -> None:
-        self._catch_up(event, "refusal", event.refusal)
+        self._say_whole(event, "refusal", event.refusal)
 
-    def _catch_up(self, event: WireEvent, kind: str, text: Any) -> None:
+    def _say_whole(self, event: WireEvent, kind: str, text: Any) -> None:
         """A text that came whole, without deltas."""
         item = self._item(event, "message")
         part = item.parts.get((kind, _place(event.content_index)))

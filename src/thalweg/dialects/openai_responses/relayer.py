@@ -17,6 +17,7 @@ from thalweg.canon.errors import GatewayError
 from thalweg.canon.request import Request
 from thalweg.dialects.base import Watch
 from thalweg.dialects.kit.body import NULL
+from thalweg.dialects.kit.decoder import BROKE_OFF
 from thalweg.dialects.kit.frames import BadFrame, broke, cut_short, one_payload
 from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.openai_responses import tables
@@ -133,7 +134,7 @@ class ResponsesRelayer:
     def end(self) -> list[bytes]:
         """The body is over. Unless the response had ended, it broke off."""
         if not self._over:
-            self._fail(broke(self._provider, "broke off before the answer was finished"))
+            self._fail(broke(self._provider, BROKE_OFF))
         return []
 
     def settle(self) -> None:
@@ -194,7 +195,7 @@ class ResponsesRelayer:
         if payload is None:
             return [] if self._note(_row_of(frame)) else [frame.raw]
         if is_done(payload):
-            self._fail(broke(self._provider, "broke off before the answer was finished"))
+            self._fail(broke(self._provider, BROKE_OFF))
             return []
         event = _read(payload)
         kind = event.type if isinstance(event.type, str) else frame.event.decode("latin-1")
