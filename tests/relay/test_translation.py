@@ -32,7 +32,8 @@ from thalweg.dialects.base import UpstreamSide
 from thalweg.dialects.registry import DIALECTS
 from thalweg.framing.sse import SseDecoder
 from thalweg.profiles.providers import SIMULATOR
-from thalweg.relay.exchange import Exchange, Phase, Plan, Wish
+from thalweg.relay.budget import Budget, Share
+from thalweg.relay.exchange import Bounds, Exchange, Phase, Plan, Wish
 from thalweg.upstream.base import ResponseHead
 
 PROFILE = SIMULATOR.profile
@@ -99,6 +100,8 @@ class Talk:
     stream: bool = True
     upstream_streams: bool = True
     stop: tuple[str, ...] = ()
+    answer_bytes: int = 32 * 1024 * 1024
+    budget: Budget | None = None
     heads: list[int] = field(default_factory=list)
     kinds: list[bytes] = field(default_factory=list)
     got: bytes = b""
@@ -125,8 +128,10 @@ class Talk:
                 sent=sent,
                 request=request,
                 created=2,
+                bounds=Bounds(answer_bytes=self.answer_bytes),
             ),
             now=BEGIN,
+            share=Share(self.budget) if self.budget else None,
         )
         self.exchange.connected(BEGIN)
 
@@ -408,3 +413,29 @@ def test_an_answer_that_its_writer_cannot_keep_ends_with_an_error(
     assert "too long to be kept" in answer.error.message
     assert talk.got.count(b"event: response.failed") == 1
     assert talk.exchange.report().outcome == "gateway_error"
+
+
+HOLDING = [("openai-responses", "text"), ("gemini", "call")]
+"""Clients whose stream needs something kept: what is said again at its end, and a call until it is whole."""
+
+
+@pytest.mark.parametrize("upstream", ["openai-chat", "anthropic"])
+@pytest.mark.parametrize(("client", "kind"), HOLDING)
+def test_what_a_translation_keeps_has_its_bound_and_is_in_the_budget(client: str, kind: str, upstream: str) -> None:
+    part = Text(text="w" * 3) if kind == "text" else ToolCall(id="call_1", name="look", arguments='{"a":"')
+    piece = wire(upstream, [*said(part)[:3], PartDelta(index=0, text="x" * 50_000)])[-1]
+    budget = Budget(10_000_000)
+    talk = Talk(client, upstream, answer_bytes=2_000_000, budget=budget).head().body(*wire(upstream, said(part)[:3]))
+    rounds = 0
+    while talk.exchange.phase is not Phase.ENDED:
+        talk.body(piece).tick(0.0)
+        rounds += 1
+        assert rounds < 60, "it keeps on keeping"
+        if talk.exchange.phase is not Phase.ENDED and rounds > 2:
+            assert budget.held_bytes >= 50_000 * (rounds - 1), "everybody's budget knows of it"
+    assert talk.exchange.wish is Wish.ABORT
+    answer = talk.read()
+    assert answer.error is not None
+    assert "must be kept" in answer.error.message
+    talk.exchange.share.close()
+    assert budget.held_bytes == 0

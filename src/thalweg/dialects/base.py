@@ -239,6 +239,10 @@ class StreamEncoder(Protocol):
     error: GatewayError | None
     """Why it can write no more, where that is its own fault; the relay says so by `ResponseFailed`."""
 
+    @property
+    def held_chars(self) -> int:
+        """Characters of the answer that it keeps to say them again; those of an open call are the relay's to count."""
+
     def encode(self, events: Iterable[Event]) -> list[bytes]:
         """One piece of bytes for each frame."""
 

@@ -249,7 +249,14 @@ class Exchange:
     @property
     def held_bytes(self) -> int:
         """What is held of the answer: gathered, kept, and not yet taken by the client."""
-        return self._decoder.held_bytes + self._held_bytes + self._kept_bytes + self.pending_bytes + self._underway
+        kept = self._decoder.held_bytes + self._held_bytes + self._kept_bytes + self._translated_bytes
+        return kept + self.pending_bytes + self._underway
+
+    @property
+    def _translated_bytes(self) -> int:
+        """What a translation keeps of a stream."""
+        relayer = self._relayer
+        return relayer.held_bytes if isinstance(relayer, Translator) and self.phase is not Phase.ENDED else 0
 
     @property
     def finished(self) -> bool:
@@ -362,6 +369,8 @@ class Exchange:
             if now >= self._linger_until:
                 self._finish("cancelled", Wish.ABORT, now)
             return
+        if (kept := self._translated_bytes) > SMALL_BYTES and not self._fits(kept, now):
+            return
         if (late := self._late(now, reading=reading)) is not None:
             self._fail(late, now)
         elif self.phase is Phase.HOLDING:
@@ -428,8 +437,9 @@ class Exchange:
             self._fail(UpstreamBroke(text, provider=self.plan.upstream.provider), now)
         elif self.phase is Phase.HOLDING and (watch.content_seen or self._held_bytes > MAX_HELD_BYTES):
             self._commit(now)
-        if self._decoder.held_bytes + self.pending_bytes > SMALL_BYTES or self.share.answer_bytes:
-            self._weigh(now)
+        kept = self._translated_bytes
+        if self._decoder.held_bytes + self.pending_bytes + kept > SMALL_BYTES or self.share.answer_bytes:
+            self._fits(kept, now)
         short = self.phase is Phase.SENDING and watch.content_seen and self._decoder.between_frames
         self._pass_on = relayer.pass_on if short else None
 
@@ -632,6 +642,15 @@ class Exchange:
         self._decoder, self._fold = SseDecoder(), None
         if self.share.answer_bytes:
             self._weigh(now)
+
+    def _fits(self, kept: int, now: float) -> bool:
+        """Whether what a translation keeps is within its bound, and there is room for all; else the answer ends."""
+        most = self.plan.bounds.answer_bytes
+        if kept > most and self.phase is not Phase.ENDED:
+            text = f"{self.plan.upstream.provider} sent more than {most} bytes that must be kept for this client"
+            self._fail(UpstreamBroke(text, provider=self.plan.upstream.provider), now)
+            return False
+        return self._weigh(now)
 
     def _weigh(self, now: float) -> bool:
         """Ask for room for what is held; where there is none, the answer ends, and `False`."""

@@ -12,6 +12,7 @@ from thalweg.canon.events import (
     ChoiceFinished,
     Event,
     PartDelta,
+    PartEnded,
     PartStarted,
     ResponseEnded,
     ResponseFailed,
@@ -39,11 +40,13 @@ class Reader:
 
     __slots__ = (
         "_adapter",
+        "_call",
         "_decoder",
         "_grown",
         "_holds",
         "_listener",
         "_prompt_chars",
+        "call_chars",
         "watch",
     )
 
@@ -62,6 +65,10 @@ class Reader:
         self._listener = listener
         self._prompt_chars = prompt_chars
         self._grown = decoder.grown
+        self._call = -1
+        """The call that is open."""
+        self.call_chars = 0
+        """How long its arguments are so far: some clients get a call when it is whole."""
         self._holds = False
         """Whether the adapter may have to hold or change a delta."""
 
@@ -72,6 +79,8 @@ class Reader:
         event = self._grown(data)
         if event is not None:
             self.watch.saw_text(event.text)
+            if event.index == self._call:
+                self.call_chars += len(event.text)
             if self._listener is not None:
                 self._listener.grow(event)
         return event
@@ -104,7 +113,19 @@ class Reader:
         """Events that come from elsewhere, such as a whole answer's."""
         return self._taken(events)
 
+    def _measure(self, events: list[Event]) -> None:
+        """How long the open call is. Asked before the adapter, which may hold its text back."""
+        for event in events:
+            if isinstance(event, PartDelta):
+                if event.index == self._call:
+                    self.call_chars += len(event.text)
+            elif isinstance(event, PartStarted):
+                self._call, self.call_chars = (event.index if event.kind == "tool_call" else -1), 0
+            elif isinstance(event, PartEnded):
+                self._call, self.call_chars = -1, 0
+
     def _taken(self, events: list[Event]) -> list[Event]:
+        self._measure(events)
         adapter = self._adapter
         if adapter is not None:
             events = adapter.adapt(events)
@@ -177,6 +198,11 @@ class Translator:
     def take(self, events: list[Event]) -> list[bytes]:
         """The client's frames for a whole answer's events."""
         return self._written(self._reader.take(events))
+
+    @property
+    def held_bytes(self) -> int:
+        """About how much of the answer is kept here: to be said again, or until a call is whole."""
+        return self._encoder.held_chars + self._reader.call_chars
 
     def settle(self) -> None:
         """Nothing more comes: read the usage that the short way has put off."""

@@ -93,6 +93,7 @@ class AnthropicStreamEncoder:
 
     content_type = CONTENT_TYPE
     error: GatewayError | None = None
+    held_chars = 0
 
     def __init__(self, *, response_id: str, model: str, hides: bool = False, carries_of_texts: bool = True) -> None:
         """`hides`: the client wants no word of the thoughts, only what proves them. `carries_of_texts`: it bears a

@@ -80,6 +80,7 @@ class DashScopeStreamEncoder:
 
     content_type = CONTENT_TYPE
     error: GatewayError | None = None
+    held_chars = 0
 
     def __init__(self, asked: Request, *, response_id: str) -> None:
         self._form = form_of(asked)

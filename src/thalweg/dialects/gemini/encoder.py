@@ -117,6 +117,8 @@ class _ChoiceState:
 class GeminiStreamEncoder:
     """Writes one client's Gemini stream, one frame for each delta of text. Lives as long as the answer."""
 
+    held_chars = 0
+    """Of a call that is not whole the relay itself knows how long it is."""
     __slots__ = (
         "_framer",
         "_growing",

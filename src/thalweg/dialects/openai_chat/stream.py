@@ -529,6 +529,7 @@ class ChatStreamEncoder:
 
     content_type = CONTENT_TYPE
     error: GatewayError | None = None
+    held_chars = 0
 
     def __init__(self, request: Request, *, response_id: str, model: str, created: int) -> None:
         self._include_usage = request.include_usage

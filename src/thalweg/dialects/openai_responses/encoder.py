@@ -158,6 +158,11 @@ class ResponsesStreamEncoder:
         said = _encode(text)
         return open_.template % (number, said if said.isascii() else escape_separators(said))
 
+    @property
+    def held_chars(self) -> int:
+        """The text so far, which is said again at the end."""
+        return MOST_KEPT_CHARS - self._room
+
     def keepalive(self) -> bytes:
         """The answer's beginning, again or for the first time."""
         return b"".join(self._announce() or [self._lifecycle(tables.IN_PROGRESS)])

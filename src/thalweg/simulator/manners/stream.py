@@ -58,6 +58,7 @@ class MannerEncoder:
     ) -> None:
         self.content_type = content_type
         self.error: GatewayError | None = None
+        self.held_chars = 0
         self._plain = plain
         self._facts = facts
         self._form = facts.form

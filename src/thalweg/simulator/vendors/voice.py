@@ -66,6 +66,7 @@ class AccentedEncoder:
         self._accent = accent
         self.content_type = plain.content_type
         self.error: GatewayError | None = None
+        self.held_chars = 0
 
     def encode(self, events: Iterable[Event]) -> list[bytes]:
         """One piece of bytes for each frame."""
