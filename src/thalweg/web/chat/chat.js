@@ -35,6 +35,8 @@ export class Chat {
   #saves = new Map();
   /** Conversations that were deleted while an answer in them was made: it is not kept. */
   #gone = new Set();
+  /** The page is being left: answers under way break off, and how they end is found out by the page that comes next. */
+  #leaving = false;
 
   /** The open conversation; `null` before its first message. */
   conversation = null;
@@ -290,6 +292,7 @@ export class Chat {
   }
 
   async #answer(parent) {
+    this.#leaving = false;
     const { conversation } = this;
     const model = conversation.model;
     const parameters = { ...conversation.parameters };
@@ -311,14 +314,14 @@ export class Chat {
     this.#runs.set(message.id, run);
     this.#page.shown();
     this.#page.listed();
-    // Waited for only where it matters: the request does not wait for the disk.
-    const kept = this.#keep({ conversations: [conversation], messages: [message] }, conversation.id);
+    // Neither the request nor the end waits for the disk, which writes in the order that it is asked to: an answer that
+    // is seen whole is on its way there.
+    this.#keep({ conversations: [conversation], messages: [message] }, conversation.id);
     await run.toEnd();
     this.#runs.delete(message.id);
-    await kept;
     clearTimeout(this.#saves.get(message.id));
     this.#saves.delete(message.id);
-    if (this.#gone.has(conversation.id)) return;
+    if (this.#gone.has(conversation.id) || (this.#leaving && message.state !== "done")) return;
     await this.#keep({ messages: [message] }, conversation.id);
     this.#page.ended(message);
   }
@@ -396,6 +399,19 @@ export class Chat {
   }
 
   // Keeping
+
+  /** The page is left: what has come of answers under way is on its way to the disk. */
+  leave() {
+    this.#leaving = true;
+    const messages = [...this.#runs.values()].map((run) => run.message);
+    const kept = messages.filter((message) => !this.#gone.has(message.conversation));
+    if (kept.length > 0) this.#keep({ messages: kept }, kept[0].conversation, false);
+  }
+
+  /** It was not left for good. */
+  comeBack() {
+    this.#leaving = false;
+  }
 
   #saveSoon(message) {
     if (this.#saves.has(message.id)) return;

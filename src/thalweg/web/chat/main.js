@@ -103,6 +103,10 @@ class ChatPage {
   #listen() {
     const parts = this.#parts;
     const newChat = () => this.#go(null);
+    // The first comes before the browser breaks off what is under way, but not on every phone; the second comes after.
+    addEventListener("beforeunload", () => this.chat.leave());
+    addEventListener("pagehide", () => this.chat.leave());
+    addEventListener("pageshow", () => this.chat.comeBack());
     parts.newChat.addEventListener("click", newChat);
     parts.newChatNarrow.addEventListener("click", newChat);
     parts.openSettings.addEventListener("click", () => {

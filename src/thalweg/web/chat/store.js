@@ -157,6 +157,8 @@ class Shelf {
         put: (name, record) => writing.objectStore(name).put(record),
         delete: (name, id) => writing.objectStore(name).delete(id),
       });
+      // Else it is committed only when the requests have come back, and a page that is left before that loses them.
+      writing.commit();
     });
   }
 }
