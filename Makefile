@@ -30,7 +30,7 @@ test: .venv/.project ## Run all tests, with a sample of the long ones; what is n
 	@$(MAKE) --silent node || echo "The Node SDK could not be installed: tests that call with it are skipped."
 	@$(MAKE) --silent go || echo "The Go examples could not be built: tests that run them are skipped."
 	@$(MAKE) --silent java || echo "The Java examples could not be built: tests that run them are skipped."
-	@$(PYTEST) $(ARGS)
+	@$(PYTEST) --numprocesses auto --dist worksteal $(ARGS)
 
 conformance: .venv/.project ## Let real SDKs judge every pair of dialects, and write docs/conformance.md.
 	@$(MAKE) --silent --keep-going judges || echo "Not every judge could be installed: the page says which did not judge."

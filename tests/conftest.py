@@ -10,8 +10,10 @@ Settings, all from the environment:
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
+import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
@@ -36,6 +38,8 @@ def _tortures(config: pytest.Config) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     seed = int(os.environ.get("THALWEG_TEST_SEED") or random.SystemRandom().randrange(2**32))
     config.stash[SEED] = seed
+    # Worker processes choose as the one that started them did.
+    os.environ["THALWEG_TEST_SEED"] = str(seed)
     # Before Hypothesis' own plugin reads it, unless somebody gave another one.
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(seed)
@@ -83,6 +87,19 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _forbid_skip(report)
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Of tests that run side by side, those in a browser have the machine for themselves: a page that is given no frames
+    is no page that anybody sees.
+    """
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+    if run is None:
+        return (yield)
+    with (Path(tempfile.gettempdir()) / f"thalweg-tests-{run}.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX if item.get_closest_marker("browser") else fcntl.LOCK_SH)
+        return (yield)
 
 
 @pytest.fixture(scope="session")
