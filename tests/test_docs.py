@@ -179,7 +179,8 @@ def _variables() -> str:
         "THALWEG_DRAIN_S": f"{usual.limits.drain_s:g}",
     }
     timeouts = {field: getattr(usual.timeouts, field) for field in usual.timeouts.__struct_fields__}
-    defaults |= {f"THALWEG_TIMEOUT_{field.upper()}": f"{seconds:g}" for field, seconds in timeouts.items()}
+    defaults |= {f"THALWEG_TIMEOUT_{field.upper()}": f"{seconds:g}" for field, seconds in timeouts.items() if seconds}
+    defaults = {name: default for name, default in defaults.items() if not name.startswith("THALWEG_TIMEOUT_FLOOR")}
     sizes = {field: getattr(usual.buffers, f"{field}_bytes") // mib for field in ("frame", "answer")}
     defaults |= {f"THALWEG_{field.upper()}_MB": size for field, size in sizes.items()}
     defaults["THALWEG_BUFFER_MB"] = usual.buffers.total_bytes // mib

@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from thalweg.canon.origin import Credential, Origin
+from thalweg.canon.policy import Alias, Attempts, Leave, Timeouts, Waits
 from thalweg.profiles.base import Provider
 from thalweg.profiles.providers import PROVIDERS, SIMULATORS, compatible
 
@@ -33,6 +34,13 @@ class ConfigError(Exception):
         self.values = values
 
 
+class Key(msgspec.Struct, frozen=True):
+    """One key of a provider, and the name of the setting that holds it."""
+
+    name: str
+    credential: Credential
+
+
 class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     """One provider as configured: its row, where it is, and its key if there is one."""
 
@@ -47,6 +55,11 @@ class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a variable gave its address."""
     is_self: bool = False
     """Whether its usual address is this gateway's own, so that nobody else is there."""
+    more_keys: tuple[Key, ...] = ()
+    """Further keys, taken in turn where the first one is refused or at its limit."""
+    timeouts: Waits = Waits()
+    leave: Leave | None = None
+    """What becomes of its answers when their clients go; `None` for the gateway's rule."""
 
     @property
     def ready(self) -> bool:
@@ -73,17 +86,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     body_timeout_s: float = 30.0
     drain_s: float = 30.0
     """How long answers under way may go on after the first signal to stop."""
-
-
-class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
-    """How long an upstream may take, in seconds. Long, because deep thinking is slow."""
-
-    connect_s: float = 5.0
-    first_byte_s: float = 600.0
-    """From the request being sent to the first byte of the answer."""
-    gap_s: float = 300.0
-    """Between two reads of an answer."""
-    whole_s: float = 3600.0
 
 
 class Buffers(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +117,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether files that a request names by public addresses are fetched for upstreams that take bytes alone."""
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
+    attempts: Attempts = Attempts()
+    leave: Leave = Leave()
+    aliases: dict[str, Alias] = {}
+    """By their names."""
     buffers: Buffers = Buffers()
     log: LogForm = "auto"
     """The form of the log; `auto` is `pretty` on a terminal and `json` elsewhere, `off` leaves out requests."""
@@ -166,6 +172,7 @@ VARIABLES: dict[str, str] = {
     "THALWEG_DRAIN_S": "Seconds that answers may go on after the first signal to stop.",
     "THALWEG_TIMEOUT_CONNECT_S": "Seconds until an upstream must be connected.",
     "THALWEG_TIMEOUT_FIRST_BYTE_S": "Seconds until an upstream must begin to answer.",
+    "THALWEG_TIMEOUT_FIRST_CONTENT_S": "Seconds until an upstream must have said something.",
     "THALWEG_TIMEOUT_GAP_S": "Seconds that an upstream may be silent in its answer.",
     "THALWEG_TIMEOUT_WHOLE_S": "Seconds that an answer may take in all.",
 }
@@ -342,6 +349,7 @@ def _truth(name: str, env: Mapping[str, str], *, default: bool = False) -> bool:
 def _timeouts(env: Mapping[str, str]) -> Timeouts:
     """`THALWEG_TIMEOUT_CONNECT_S` and its like, one for each field."""
     names = {field: f"THALWEG_TIMEOUT_{field.upper()}" for field in Timeouts.__struct_fields__}
+    names = {field: name for field, name in names.items() if name in VARIABLES}
     given = {field: _seconds(name, env[name]) for field, name in names.items() if env.get(name, "").strip()}
     return Timeouts(**given)
 

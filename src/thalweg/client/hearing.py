@@ -9,7 +9,8 @@ from collections.abc import Callable
 from thalweg.canon.errors import GatewayError, UpstreamBroke, UpstreamTimeout
 from thalweg.canon.events import Event, ResponseFailed
 from thalweg.canon.fold import unfold
-from thalweg.config import Buffers, Timeouts
+from thalweg.canon.policy import Timeouts
+from thalweg.config import Buffers
 from thalweg.dialects.base import UpstreamSide
 from thalweg.framing.sse import SseDecoder
 from thalweg.relay.translator import Reader
