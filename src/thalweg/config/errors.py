@@ -93,7 +93,6 @@ SENTENCES: dict[str, str] = {
     "who_repository": "lies in a repository",
     "who_others": "others on this machine can read",
     "key_unset": "{key}: the variable {name} is not set, so that there is no such key.",
-    "only_restart": "{key} is another one now, and holds from the next start on.",
     "want_text": "a text",
     "want_flag": "true or false",
     "want_whole": "a whole number from {least} to {most}",

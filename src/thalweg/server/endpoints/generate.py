@@ -61,12 +61,15 @@ class Generation:
         self._house = house
         self._dialect = dialect
         self._most_bytes = house.settings.limits.body_bytes
-        waits = house.settings.timeouts
-        self._timing = Timing(
-            connect_s=waits.connect_s, first_byte_s=waits.first_byte_s, gap_s=waits.gap_s, whole_s=waits.whole_s
-        )
         buffers = house.settings.buffers
         self._bounds = Bounds(frame_bytes=buffers.frame_bytes, answer_bytes=buffers.answer_bytes)
+
+    @property
+    def _timing(self) -> Timing:
+        waits = self._house.settings.timeouts
+        return Timing(
+            connect_s=waits.connect_s, first_byte_s=waits.first_byte_s, gap_s=waits.gap_s, whole_s=waits.whole_s
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; every error is said in the dialect."""
