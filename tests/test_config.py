@@ -10,6 +10,7 @@ import pytest
 import trustme
 
 from thalweg.canon.origin import Credential, Origin
+from thalweg.canon.policy import Attempts
 from thalweg.config import VARIABLES, Buffers, ConfigError, Limits, Settings, Timeouts, load, parse_base_url
 from thalweg.profiles.providers import COMPATIBLE, PROVIDERS
 
@@ -67,6 +68,7 @@ GOOD: list[tuple[dict[str, str], str, Any]] = [
     ({"THALWEG_DRAIN_S": "0"}, "limits", Limits(drain_s=0)),
     ({"THALWEG_DRAIN_S": "2.5"}, "limits", Limits(drain_s=2.5)),
     ({"THALWEG_DRAIN_S": "86400"}, "limits", Limits(drain_s=86400)),
+    ({"THALWEG_ATTEMPTS": "1"}, "attempts", Attempts(most=1)),
     ({"THALWEG_TIMEOUT_CONNECT_S": "1"}, "timeouts", Timeouts(connect_s=1)),
     ({"THALWEG_TIMEOUT_FIRST_BYTE_S": "1800"}, "timeouts", Timeouts(first_byte_s=1800)),
     ({"THALWEG_TIMEOUT_GAP_S": "0.5"}, "timeouts", Timeouts(gap_s=0.5)),
@@ -110,6 +112,7 @@ BAD: list[tuple[str, list[str]]] = [
     ("THALWEG_FIND_ENGINES", ["maybe", "2", "on"]),
     ("THALWEG_DRAIN_S", ["-1", "abc", "nan", "inf", "86401", "30s", "1e400"]),
     *((f"THALWEG_TIMEOUT_{name.upper()}", ["0", "-1", "abc", "nan", "inf", "86401"]) for name in WAITS),
+    ("THALWEG_ATTEMPTS", ["0", "-1", "21", "abc", "1.5"]),
     ("THALWEG_CA_FILE", ["/nonexistent/ca.pem", "/", __file__]),
     ("THALWEG_PROXY", ["proxy:3128", "https://proxy", "socks5://proxy", "env", "http://", "http://p:0", "http://p:x"]),
     ("THALWEG_LOG", ["xml"]),

@@ -178,6 +178,7 @@ def _variables() -> str:
         "THALWEG_FIND_ENGINES": int(usual.find_engines),
         "THALWEG_DRAIN_S": f"{usual.limits.drain_s:g}",
     }
+    defaults["THALWEG_ATTEMPTS"] = usual.attempts.most
     timeouts = {field: getattr(usual.timeouts, field) for field in usual.timeouts.__struct_fields__}
     defaults |= {f"THALWEG_TIMEOUT_{field.upper()}": f"{seconds:g}" for field, seconds in timeouts.items() if seconds}
     defaults = {name: default for name, default in defaults.items() if not name.startswith("THALWEG_TIMEOUT_FLOOR")}

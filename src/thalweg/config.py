@@ -170,6 +170,7 @@ VARIABLES: dict[str, str] = {
     "THALWEG_PROXY": "An http:// proxy for upstreams, or `environment` to take it from the usual variables.",
     "THALWEG_CA_FILE": "Certificates to trust for upstreams beside the system's.",
     "THALWEG_DRAIN_S": "Seconds that answers may go on after the first signal to stop.",
+    "THALWEG_ATTEMPTS": "How often a request is tried before its client is told of a failure; 1 for once.",
     "THALWEG_TIMEOUT_CONNECT_S": "Seconds until an upstream must be connected.",
     "THALWEG_TIMEOUT_FIRST_BYTE_S": "Seconds until an upstream must begin to answer.",
     "THALWEG_TIMEOUT_FIRST_CONTENT_S": "Seconds until an upstream must have said something.",
@@ -182,6 +183,7 @@ _PROVIDER_NAME = re.compile(r"[A-Z0-9]+(?:_[A-Z0-9]+)*")
 _OF_TESTS = "THALWEG_TEST_"
 _LIKENESS = 0.75
 """How alike two names must be for one to be taken for the other misspelt: PROT and PORT are."""
+_MOST_ATTEMPTS = 20
 _LONGEST_TIMEOUT_S = 86_400.0
 _MOST_MIB = 1024 * 1024
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -204,6 +206,7 @@ def load(environment: Mapping[str, str] | None = None, **flags: object) -> Setti
         find_engines=_truth("THALWEG_FIND_ENGINES", env, default=True),
         fetch_media=_truth("THALWEG_FETCH_MEDIA", env, default=True),
         timeouts=_timeouts(env),
+        attempts=_attempts(env),
         proxy_environment=_proxies(env),
         limits=Limits(drain_s=_drain(env)),
         buffers=_buffers(env),
@@ -352,6 +355,15 @@ def _timeouts(env: Mapping[str, str]) -> Timeouts:
     names = {field: name for field, name in names.items() if name in VARIABLES}
     given = {field: _seconds(name, env[name]) for field, name in names.items() if env.get(name, "").strip()}
     return Timeouts(**given)
+
+
+def _attempts(env: Mapping[str, str]) -> Attempts:
+    text = env.get("THALWEG_ATTEMPTS", "").strip()
+    if not text:
+        return Attempts()
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= _MOST_ATTEMPTS):
+        raise ConfigError(f"THALWEG_ATTEMPTS must be a number from 1 to {_MOST_ATTEMPTS}, not {text!r}.")
+    return Attempts(most=int(text))
 
 
 def _seconds(name: str, text: str, *, or_none: bool = False) -> float:

@@ -102,7 +102,7 @@ async def house(serve: Serve | None = None) -> AsyncIterator[tuple[House, Upstre
             allow=lambda address: address == ipaddress.ip_address("127.0.0.1"),
         )
         gateway = make_gateway(
-            settings_of(**KEYS, MOONSHOT_API_KEY="sk-moonshot-5e1f0a9d"),
+            settings_of(**KEYS, MOONSHOT_API_KEY="sk-moonshot-5e1f0a9d", THALWEG_ATTEMPTS="1"),
             ledger=ledger,
             connector=provider,  # type: ignore[arg-type]  # its calls are itself
             simulator=make_simulator(),

@@ -7,6 +7,7 @@ route says in the table below who may call it; there is no way to add one that d
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable, Iterable
 from typing import Literal
@@ -19,6 +20,7 @@ from thalweg.canon.scrub import blame
 from thalweg.config import Settings
 from thalweg.dialects.registry import DIALECTS
 from thalweg.ledger.entry import Store
+from thalweg.relay.attempts import Health
 from thalweg.relay.budget import Budget
 from thalweg.relay.turns import TurnStore
 from thalweg.server.auth import Doorkeeper
@@ -286,5 +288,7 @@ def make_gateway(
             media=MediaFiller(fetcher or make_fetcher(settings), allowed=settings.fetch_media),
             metrics=Metrics(now),
             log=log,
+            health=Health(),
+            chance=random.Random(),  # noqa: S311  # it spreads load and pauses
         )
     )
