@@ -21,8 +21,9 @@ from tests.cli.answering import Answering
 from tests.cli.entries import NOW_MS, fill
 from tests.cli.terminal import Terminal, thalweg
 from tests.live.gateway import Gateway
-from thalweg.cli import checks
-from thalweg.cli.checks import CHECKS, Machine
+from thalweg.cli import checks, reached, storage
+from thalweg.cli.checks import CHECKS
+from thalweg.cli.machine import Machine
 from thalweg.cli.words import sentences
 from thalweg.config import proxy_variables
 from thalweg.ledger.store import sqlite_version_warning
@@ -31,6 +32,10 @@ from thalweg.profiles.providers import PROVIDERS
 ALONE = {"THALWEG_FIND_ENGINES": "0"}
 """Engines that really run on this machine are no part of a test."""
 KEYS = {"OPENAI_API_KEY": "sk-openai-for-tests", "ARK_API_KEY": "sk-ark-for-tests"}
+
+
+MODULES = (checks, reached, storage)
+"""Where findings are made."""
 
 
 def examined(home: Path, *arguments: str, code: int = 0, **env: str) -> dict[str, list[dict[str, Any]]]:
@@ -239,7 +244,7 @@ def test_a_provider_that_is_asked(
     with Answering(status, body) as provider:
         for name, value in {"ARK_API_KEY": KEYS["ARK_API_KEY"], "ARK_BASE_URL": provider.url}.items():
             monkeypatch.setenv(name, value)
-        (finding,) = checks.pings(Machine(home=tmp_path, ping=True))
+        (finding,) = reached.pings(Machine(home=tmp_path, ping=True))
         assert len(provider.asked) == 1
     assert (finding.status, finding.code) == expected
     assert finding.values["title"] == "Volcengine Ark"
@@ -251,7 +256,7 @@ def test_google_says_in_its_own_words_that_a_key_is_none(tmp_path: Path, monkeyp
     with Answering(400, said) as provider:
         monkeypatch.setenv("GEMINI_API_KEY", "a-key-for-tests")
         monkeypatch.setenv("GEMINI_BASE_URL", f"{provider.url}/v1beta")
-        (finding,) = checks.pings(Machine(home=tmp_path, ping=True))
+        (finding,) = reached.pings(Machine(home=tmp_path, ping=True))
     assert (finding.status, finding.code, finding.values["variable"]) == ("fail", "ping_refused", "GEMINI_API_KEY")
 
 
@@ -292,7 +297,7 @@ def test_a_pipe_gets_whole_lines_without_colour(tmp_path: Path) -> None:
 
 
 def test_every_finding_of_the_code_has_its_sentence_and_every_sentence_its_finding() -> None:
-    source = Path(checks.__file__).read_text(encoding="utf-8")
+    source = "".join(Path(module.__file__).read_text(encoding="utf-8") for module in MODULES)
     keys = {key.removeprefix("doctor.") for key in sentences("en") if key.startswith("doctor.")}
     findings = {key for key in keys if not key.endswith("_do") and not key.startswith("verdict_")}
     named = set(re.findall(r'"([a-z]+(?:_[a-z]+)*)"', source))

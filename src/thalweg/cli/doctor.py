@@ -11,8 +11,9 @@ import msgspec
 from cyclopts import Parameter
 from rich.text import Text
 
-from thalweg.cli.checks import CHECKS, Check, Finding, Machine, Status
+from thalweg.cli.checks import CHECKS, Check
 from thalweg.cli.layout import Paper
+from thalweg.cli.machine import Finding, Machine, Status
 from thalweg.cli.main import FAILED
 from thalweg.cli.paragraph import wrap
 from thalweg.cli.words import explain, language, say, sentences
