@@ -1,7 +1,8 @@
 """What `thalweg doctor` looks at: one small function for each thing, in a table. Nothing here prints.
 
 A function returns what it found, as codes and values; the sentences stand among the words, under `doctor.CODE`, and
-what to do under `doctor.CODE_do`. Nothing calls a provider but `ping`, and that only when it is asked for.
+what to do under `doctor.CODE_do`. Nothing calls a provider but `network` and `ping`, and these only once
+somebody has agreed.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ import resource
 import socket
 import ssl
 import sys
-import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 
@@ -25,15 +25,12 @@ import msgspec
 from thalweg import __version__
 from thalweg.cli.connection import Gateway, why_not
 from thalweg.cli.machine import Finding, Machine, Status
-from thalweg.cli.reached import pings
+from thalweg.cli.reached import clock, network, pings
 from thalweg.cli.storage import home, ledger, sqlite
 from thalweg.config import ProviderSettings, proxy_variables
-from thalweg.ledger.entry import LedgerError
 
 LEAST_FILES = 4096
 """A stream takes two: its client's connection and its upstream's."""
-_FIRST_YEAR, _LAST_YEAR = 2025, 2100
-_FUTURE_MS = 5 * 60 * 1000
 _ANSWER_S = 2.0
 
 
@@ -217,22 +214,6 @@ def certificates(machine: Machine) -> Iterator[Finding]:
         yield Finding("warn", "certificates_none")
 
 
-def clock(machine: Machine) -> Iterator[Finding]:
-    """Whether the wall clock can be right."""
-    now_ms = time.time_ns() // 1_000_000
-    values: dict[str, str | int] = {"now": time.strftime("%Y-%m-%d %H:%M:%S %z")}
-    try:
-        last_ms = machine.last_entry.opened_ms if machine.ledger.exists() and machine.last_entry else 0
-    except LedgerError:
-        last_ms = 0
-    if not _FIRST_YEAR <= time.gmtime().tm_year < _LAST_YEAR:
-        yield Finding("fail", "clock_wrong", values)
-    elif last_ms > now_ms + _FUTURE_MS:
-        yield Finding("warn", "clock_back", values)
-    else:
-        yield Finding("ok", "clock", values)
-
-
 def terminal(_: Machine) -> Iterator[Finding]:
     """Whether what is printed can be read."""
     encoding = (sys.stdout.encoding or "?").upper()
@@ -263,8 +244,9 @@ CHECKS: tuple[Check, ...] = (
     Check("engines", engines, slow=True),
     Check("proxies", proxies),
     Check("certificates", certificates),
-    Check("clock", clock),
     Check("terminal", terminal),
+    Check("network", network, slow=True),
     Check("ping", pings, slow=True),
+    Check("clock", clock),
 )
 """In the order in which they are shown."""

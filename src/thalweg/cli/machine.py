@@ -15,12 +15,17 @@ from thalweg.config import home as home_of
 from thalweg.ledger.entry import Entry
 from thalweg.ledger.lock import RunningServer, running_server
 from thalweg.ledger.report import last_entries
-from thalweg.server.app import make_connector
+from thalweg.server.app import make_connector, proxies_of
 from thalweg.server.engines import Found, find_engines
 from thalweg.server.ping import Pong, ping
+from thalweg.server.reach import Reached, reach
 
 Status = Literal["ok", "note", "warn", "fail"]
 """`note` is neither good nor bad."""
+
+
+Asking = Literal["yes", "offline", "unasked"]
+"""Whether providers are asked: somebody agreed, somebody said no, or there was nobody to ask."""
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -36,10 +41,10 @@ class Finding(msgspec.Struct, frozen=True):
 class Machine:
     """What the checks look at. What takes time is looked at once, and only when a check wants it."""
 
-    def __init__(self, *, home: Path | None, ping: bool) -> None:
+    def __init__(self, *, home: Path | None, asking: Asking = "unasked") -> None:
         """Raises `ConfigError` when no home can be found."""
         self.home = home_of(home)
-        self.pings = ping
+        self.asking: Asking = asking
         self.wrong_setting: str | None = None
         self.settings: Settings | None = None
         try:
@@ -68,15 +73,23 @@ class Machine:
         return asyncio.run(find_engines(self.settings)) if self.settings else {}
 
     @cached_property
-    def pongs(self) -> list[Pong]:
-        """What the providers that are set up answered."""
-        return asyncio.run(self._ping())
+    def reached(self) -> list[Reached]:
+        """How far the way went to each provider that is set up; nothing where nobody is to be asked."""
+        if self.settings is None or self.asking != "yes":
+            return []
+        return asyncio.run(reach(self.set_up, proxies_of(self.settings), self.settings.ca_file))
 
-    async def _ping(self) -> list[Pong]:
+    @cached_property
+    def pongs(self) -> list[Pong]:
+        """What the providers answered to which there is a way."""
+        there = {name for each in self.reached if each.failed is None for name in each.providers}
+        return asyncio.run(self._ping([each for each in self.set_up if each.row.name in there])) if there else []
+
+    async def _ping(self, asked: list[ProviderSettings]) -> list[Pong]:
         assert self.settings is not None
         connector = make_connector(self.settings)
         try:
-            return await ping(connector, self.set_up)
+            return await ping(connector, asked)
         finally:
             await connector.close()
 
