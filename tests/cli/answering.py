@@ -11,7 +11,8 @@ from typing import Any, Self
 
 
 class Answering:
-    """Answers every GET and POST in the same way. `asked` has the path and the key of each, as they came; `fields` all fields."""
+    """Answers every GET and POST in the same way. `asked` has the path and the key of each, as they came; `fields` all fields,
+    `bodies` what came behind them."""
 
     def __init__(
         self, status: int, body: Any, *, ahead_s: float = 0.0, tls: ssl.SSLContext | None = None, **headers: str
@@ -20,11 +21,12 @@ class Answering:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         self.asked: list[tuple[str, str]] = []
         self.fields: list[dict[str, str]] = []
-        asked, fields = self.asked, self.fields
+        self.bodies: list[bytes] = []
+        asked, fields, bodies = self.asked, self.fields, self.bodies
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self.rfile.read(int(self.headers.get("content-length", 0)))
+                bodies.append(self.rfile.read(int(self.headers.get("content-length", 0))))
                 asked.append((self.path, self.headers.get("authorization", "")))
                 fields.append({name.lower(): value for name, value in self.headers.items()})
                 self.send_response(status)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import re
 import resource
 import shutil
 import socket
+import sqlite3
 import ssl
 import time
 from collections import namedtuple
 from collections.abc import Callable
+from contextlib import closing
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,11 +27,12 @@ from tests.cli.answering import Answering
 from tests.cli.entries import NOW_MS, fill
 from tests.cli.terminal import Terminal, thalweg
 from tests.live.gateway import Gateway
-from thalweg.cli import checks, reached, storage
+from thalweg.cli import checks, hardware, reached, storage
 from thalweg.cli.checks import CHECKS
 from thalweg.cli.machine import Finding, Machine
 from thalweg.cli.words import sentences
 from thalweg.config import proxy_variables
+from thalweg.ledger.health import look
 from thalweg.ledger.store import sqlite_version_warning
 from thalweg.profiles.providers import PROVIDERS
 
@@ -38,7 +43,7 @@ KEYS = {"OPENAI_API_KEY": "sk-openai-for-tests", "ARK_API_KEY": "sk-ark-for-test
 
 ASKING = ("network", "ping")
 """Checks that ask providers, and say nothing where none is set up."""
-MODULES = (checks, reached, storage)
+MODULES = (checks, hardware, reached, storage)
 """Where findings are made."""
 
 
@@ -69,7 +74,7 @@ def codes(found: dict[str, list[dict[str, Any]]], check: str) -> list[str]:
 
 def test_a_fresh_installation_is_well(tmp_path: Path) -> None:
     found = examined(tmp_path / "home")
-    assert list(found) == [check.name for check in CHECKS if check.name not in ASKING]
+    assert list(found) == [check.name for check in CHECKS if check.name not in (*ASKING, "disk")]
     worse = {name for name, findings in found.items() for each in findings if each["status"] == "fail"}
     assert not worse
     assert codes(found, "home") == ["home_new"]
@@ -119,7 +124,7 @@ def test_an_engine_of_this_machine_is_found(tmp_path: Path) -> None:
 
 def test_what_is_switched_off_or_on_is_told(tmp_path: Path) -> None:
     found = examined(tmp_path, THALWEG_SIMULATE="1")
-    assert codes(found, "settings") == ["settings", "key_none", "settings_simulate"]
+    assert codes(found, "settings") == ["settings", "settings_set", "key_none", "settings_simulate"]
     assert codes(found, "engines") == ["engines_off"]
 
 
@@ -151,6 +156,73 @@ def test_a_ledger_that_is_none_fails(tmp_path: Path) -> None:
     assert codes(examined(tmp_path, code=1), "ledger") == ["ledger_broken"]
 
 
+def damaged(path: Path) -> None:
+    """Overwrite the middle of every page but the first, where rows are."""
+    data = bytearray(path.read_bytes())
+    for page in range(4096, len(data), 4096):
+        data[page : page + 64] = b"\xff" * 64
+    path.write_bytes(data)
+
+
+def with_pages_that_hold_nothing(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE much (bytes BLOB)")
+        connection.executemany("INSERT INTO much VALUES (zeroblob(?))", [(1024 * 1024,)] * 20)
+        connection.commit()
+        connection.execute("DROP TABLE much")
+        connection.commit()
+
+
+def behind(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 0")
+
+
+def out_of_wal(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
+
+
+def of_the_future(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA user_version = 1000")
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        pytest.param(lambda path: None, [("ok", "ledger")], id="whole"),
+        pytest.param(damaged, [("fail", "ledger_damaged")], id="damaged"),
+        pytest.param(
+            with_pages_that_hold_nothing, [("ok", "ledger"), ("note", "ledger_free")], id="much of it is free"
+        ),
+        pytest.param(behind, [("ok", "ledger"), ("note", "ledger_behind")], id="of an older version"),
+        pytest.param(of_the_future, [("fail", "ledger_broken")], id="of a newer version"),
+        pytest.param(out_of_wal, [("ok", "ledger"), ("warn", "ledger_journal")], id="not in WAL mode"),
+    ],
+)
+def test_a_ledgers_file(tmp_path: Path, change: Callable[[Path], None], expected: list[tuple[str, str]]) -> None:
+    fill(tmp_path, [({"request_id": f"req-{number}"}, {}) for number in range(200)])
+    change(tmp_path / "ledger.db")
+    found = list(storage.ledger(Machine(home=tmp_path)))
+    assert [(each.status, each.code) for each in found] == expected
+
+
+def test_a_ledger_that_is_too_large_is_read_as_long_as_there_is_time(tmp_path: Path) -> None:
+    fill(tmp_path, [({"request_id": f"req-{number}"}, {}) for number in range(500)])
+    assert look(tmp_path / "ledger.db").read_whole
+    hurried = look(tmp_path / "ledger.db", within_s=-1)
+    assert (hurried.read_whole, hurried.faults) == (False, ())
+
+
+def test_the_disk_is_tried_and_nothing_stays(tmp_path: Path) -> None:
+    (finding,) = storage.disk(Machine(home=tmp_path))
+    assert finding.code in ("disk", "disk_slow")
+    assert float(str(finding.values["worst"]).replace(",", "")) >= float(str(finding.values["middle"])) > 0
+    assert finding.values["kind"] != "?"
+    assert list(tmp_path.iterdir()) == []
+
+
 Change = Callable[[pytest.MonkeyPatch], None]
 Usage = namedtuple("Usage", "total used free")
 
@@ -161,6 +233,42 @@ def disk(free: int) -> Change:
 
 def files(soft: int) -> Change:
     return lambda patch: patch.setattr(resource, "getrlimit", lambda _: (soft, soft))
+
+
+def sqlite_of(*number: int) -> Change:
+    return lambda patch: patch.setattr(sqlite3, "sqlite_version_info", number)
+
+
+def mounted(kind: str) -> Change:
+    return lambda patch: patch.setattr(storage, "_file_system", lambda _: kind)
+
+
+def fsync(took_s: float, error: OSError | None = None) -> Change:
+    def sync(_: int) -> None:
+        now[0] += took_s
+        if error is not None:
+            raise error
+
+    now = [0.0]
+
+    def change(patch: pytest.MonkeyPatch) -> None:
+        patch.setattr(os, "fsync", sync)
+        patch.setattr(storage.time, "perf_counter", lambda: now[0])
+
+    return change
+
+
+def free_memory(mib: int) -> Change:
+    return lambda patch: patch.setattr(hardware, "_free_bytes", lambda: mib * 1024 * 1024)
+
+
+def without(package: str) -> Change:
+    def version(name: str) -> str:
+        if name == package:
+            raise PackageNotFoundError(name)
+        return "1.0"
+
+    return lambda patch: patch.setattr(hardware, "version", version)
 
 
 def year(number: int) -> Change:
@@ -194,6 +302,22 @@ PROXY = {"HTTPS_PROXY": "http://user:password@proxy.example:3128"}
         pytest.param("files", files(65536), ("ok", "files"), id="many files"),
         pytest.param("files", files(1024), ("warn", "files_few"), id="few files"),
         pytest.param("files", files(resource.RLIM_INFINITY), ("ok", "files_unlimited"), id="any number of files"),
+        pytest.param("sqlite", sqlite_of(3, 51, 3), ("ok", "sqlite"), id="the mended SQLite"),
+        pytest.param("sqlite", sqlite_of(3, 53, 0), ("ok", "sqlite"), id="a later one"),
+        pytest.param("sqlite", sqlite_of(3, 51, 2), ("warn", "sqlite_old"), id="the last that was not mended"),
+        pytest.param("sqlite", sqlite_of(3, 44, 6), ("ok", "sqlite"), id="mended in an older line"),
+        pytest.param("sqlite", sqlite_of(3, 44, 5), ("warn", "sqlite_old"), id="an older line before that"),
+        pytest.param("sqlite", sqlite_of(3, 45, 9), ("warn", "sqlite_old"), id="a line that was never mended"),
+        pytest.param("sqlite", sqlite_of(3, 50, 7), ("ok", "sqlite"), id="mended in the line before"),
+        pytest.param("sqlite", sqlite_of(3, 52, 0), ("warn", "sqlite_withdrawn"), id="the withdrawn one"),
+        pytest.param("disk", fsync(0.001), ("ok", "disk"), id="a quick disk"),
+        pytest.param("disk", fsync(0.05), ("warn", "disk_slow"), id="a slow disk"),
+        pytest.param("disk", fsync(0, OSError(28, "No space left")), ("fail", "disk_broken"), id="a full disk"),
+        pytest.param("disk", mounted("nfs4"), ("fail", "disk_networked"), id="a network's disk"),
+        pytest.param("memory", free_memory(4096), ("ok", "memory"), id="much memory"),
+        pytest.param("memory", free_memory(256), ("warn", "memory_little"), id="little memory"),
+        pytest.param("loop", without("nothing"), ("ok", "loop"), id="uvloop is there"),
+        pytest.param("loop", without("uvloop"), ("fail", "loop_missing"), id="no uvloop"),
         pytest.param("clock", year(1970), ("fail", "clock_wrong"), id="a clock that was never set"),
         pytest.param("clock", year(2026), ("ok", "clock"), id="a clock that may be right"),
         pytest.param("certificates", no_certificates, ("warn", "certificates_none"), id="no certificates"),

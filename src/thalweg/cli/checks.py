@@ -12,7 +12,6 @@ import errno
 import os
 import platform
 import re
-import resource
 import socket
 import ssl
 import sys
@@ -24,13 +23,12 @@ import msgspec
 
 from thalweg import __version__
 from thalweg.cli.connection import Gateway, why_not
+from thalweg.cli.hardware import files, loop, memory
 from thalweg.cli.machine import Finding, Machine, Status
 from thalweg.cli.reached import clock, network, pings
-from thalweg.cli.storage import home, ledger, sqlite
-from thalweg.config import ProviderSettings, proxy_variables
+from thalweg.cli.storage import disk, home, ledger, sqlite
+from thalweg.config import ProviderSettings, proxy_variables, set_variables
 
-LEAST_FILES = 4096
-"""A stream takes two: its client's connection and its upstream's."""
 _ANSWER_S = 2.0
 
 
@@ -68,22 +66,14 @@ def settings(machine: Machine) -> Iterator[Finding]:
         yield Finding("fail", "settings_wrong", {"why": machine.wrong_setting or ""})
         return
     yield Finding("ok", "settings")
+    if found := set_variables():
+        yield Finding("note", "settings_set", {"names": ", ".join(found)})
     for name in machine.settings.ignored:
         yield Finding("warn", "settings_ignored", {"name": name})
     if not machine.settings.api_key:
         yield Finding("note", "key_none")
     if machine.settings.simulate:
         yield Finding("note", "settings_simulate")
-
-
-def files(_: Machine) -> Iterator[Finding]:
-    """How many files and connections this user may have open."""
-    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        yield Finding("ok", "files_unlimited")
-    else:
-        few = soft < LEAST_FILES
-        yield Finding("warn" if few else "ok", "files_few" if few else "files", {"limit": soft, "streams": soft // 2})
 
 
 def server(machine: Machine) -> Iterator[Finding]:
@@ -236,8 +226,11 @@ CHECKS: tuple[Check, ...] = (
     Check("sqlite", sqlite),
     Check("settings", settings),
     Check("home", home),
-    Check("ledger", ledger),
+    Check("disk", disk, slow=True),
+    Check("ledger", ledger, slow=True),
     Check("files", files),
+    Check("memory", memory),
+    Check("loop", loop),
     Check("server", server, slow=True),
     Check("port", port),
     Check("providers", providers),
