@@ -24,18 +24,18 @@ _PRIMARY = 0xFF
 class Health(msgspec.Struct, frozen=True, kw_only=True):
     """What was found in the file."""
 
-    behind: int
+    behind: int = 0
     """How many migrations it lacks."""
-    journal: str
+    journal: str = "wal"
     """`wal`, as the ledger sets it, or what somebody else has made of it."""
-    pages: int
-    free_pages: int
+    pages: int = 0
+    free_pages: int = 0
     """Pages that hold nothing: `VACUUM` gives them back."""
-    page_bytes: int
-    wal_bytes: int
-    faults: tuple[str, ...]
+    page_bytes: int = 0
+    wal_bytes: int = 0
+    faults: tuple[str, ...] = ()
     """What SQLite found wrong, in its words; empty where the file is whole as far as it was read."""
-    read_whole: bool
+    read_whole: bool = True
     """Whether there was time for all of it."""
 
 
@@ -57,6 +57,9 @@ def look(path: Path, *, within_s: float = CHECK_S) -> Health:
                 read_whole=read_whole,
             )
     except sqlite3.Error as fault:
+        if fault.sqlite_errorcode & _PRIMARY == sqlite3.SQLITE_CORRUPT:
+            # So broken that not even the table of tables can be read.
+            return Health(faults=(str(fault),), wal_bytes=_size(path.with_name(path.name + "-wal")))
         raise LedgerError(f"the ledger {str(path)!r} cannot be read: {fault}") from fault
 
 
@@ -71,12 +74,10 @@ def _faults(connection: sqlite3.Connection, within_s: float) -> tuple[tuple[str,
     connection.set_progress_handler(lambda: time.monotonic() > end, _STEPS)
     try:
         rows = connection.execute(f"PRAGMA quick_check({_MOST_FAULTS})").fetchall()
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-            return (), False
-        if error.sqlite_errorcode & _PRIMARY != sqlite3.SQLITE_CORRUPT:
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_INTERRUPT:
             raise
-        return (str(error),), True
+        return (), False
     finally:
         connection.set_progress_handler(None, 0)
     said = tuple(str(row[0]) for row in rows)
