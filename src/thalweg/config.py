@@ -232,6 +232,16 @@ def proxy_variables(environment: Mapping[str, str] | None = None) -> tuple[str, 
     return tuple(name for each in _PROXY_VARIABLES for name in (each, each.upper()) if env.get(name))
 
 
+def set_variables(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Names of the variables that are set and mean something here, ours first. Never a value: some are keys."""
+    env = os.environ if environment is None else environment
+    rows = (*PROVIDERS, *SIMULATORS.values())
+    theirs = {name for row in rows for name in (row.base_url_variable, *row.key_variables)}
+    theirs |= {f"{name}_FILE" for row in rows for name in row.key_variables}
+    added = [name for name in sorted(env) if _OF_PROVIDER.fullmatch(name)]
+    return tuple(name for name in (*VARIABLES, *sorted(theirs), *added) if name and env.get(name))
+
+
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     """What a command needs that calls a gateway."""
 

@@ -233,12 +233,17 @@ def _single_slashes(path: str) -> str:
     return path
 
 
+def proxies_of(settings: Settings) -> ProxySettings | None:
+    """The proxies on the way to upstreams. A proxy is for other machines: its loopback is not ours."""
+    if not settings.proxy_environment:
+        return None
+    proxy = ProxySettings.from_mapping(settings.proxy_environment)
+    return msgspec.structs.replace(proxy, no_proxy=(*proxy.no_proxy, *_LOOPBACK))
+
+
 def make_connector(settings: Settings) -> HttpConnector:
-    """The connector for real upstreams. A proxy is for other machines: its loopback is not ours."""
-    proxy = ProxySettings.from_mapping(settings.proxy_environment) if settings.proxy_environment else None
-    if proxy is not None:
-        proxy = msgspec.structs.replace(proxy, no_proxy=(*proxy.no_proxy, *_LOOPBACK))
-    return HttpConnector(proxy=proxy, ca_file=settings.ca_file)
+    """The connector for real upstreams."""
+    return HttpConnector(proxy=proxies_of(settings), ca_file=settings.ca_file)
 
 
 def make_fetcher(settings: Settings) -> MediaFetcher:
