@@ -184,6 +184,8 @@ def _variables() -> str:
     defaults = {name: default for name, default in defaults.items() if not name.startswith("THALWEG_TIMEOUT_FLOOR")}
     sizes = {field: getattr(usual.buffers, f"{field}_bytes") // mib for field in ("frame", "answer")}
     defaults |= {f"THALWEG_{field.upper()}_MB": size for field, size in sizes.items()}
+    defaults["THALWEG_RECORD_MB"] = usual.recording.most_bytes // mib
+    defaults["THALWEG_REPLAY"] = "that of recordings, else `recordings` in the home"
     defaults["THALWEG_BUFFER_MB"] = usual.buffers.total_bytes // mib
     assert defaults.keys() <= VARIABLES.keys()
     rows = [f"| `{name}` | {what} | {defaults.get(name, '')} |" for name, what in VARIABLES.items()]

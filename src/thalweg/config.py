@@ -99,6 +99,19 @@ class Buffers(msgspec.Struct, frozen=True, kw_only=True):
     """Everything together, requests' bodies included."""
 
 
+class Recording(msgspec.Struct, frozen=True, kw_only=True):
+    """What is recorded of upstreams' answers, and where recordings are played from."""
+
+    folder: Path | None = None
+    """Where answers are recorded to; `None` records nothing."""
+    most_bytes: int = 1024 * 1024 * 1024
+    """What the folder may take; nothing more is recorded then. The variable counts in MiB."""
+    simulated: bool = False
+    """Whether the simulator's answers are recorded, too."""
+    replay: Path | None = None
+    """Where `replay/NAME` looks; `None` is where answers are recorded to, else a folder of the home."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set, with its default."""
 
@@ -122,6 +135,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     aliases: dict[str, Alias] = {}
     """By their names."""
     buffers: Buffers = Buffers()
+    recording: Recording = Recording()
     log: LogForm = "auto"
     """The form of the log; `auto` is `pretty` on a terminal and `json` elsewhere, `off` leaves out requests."""
     proxy_environment: dict[str, str] = {}
@@ -135,6 +149,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the listener."""
         return self.host in LOOPBACK_HOSTS
+
+    @property
+    def replay_folder(self) -> Path:
+        """Where recordings are played from."""
+        return self.recording.replay or self.recording.folder or self.home / "recordings"
 
     @property
     def main_providers(self) -> list[ProviderSettings]:
@@ -161,6 +180,9 @@ VARIABLES: dict[str, str] = {
     "THALWEG_FRAME_MB": "MiB that one frame of an upstream may have.",
     "THALWEG_ANSWER_MB": "MiB that one answer may have that is kept whole.",
     "THALWEG_BUFFER_MB": "MiB that all requests and answers together may hold.",
+    "THALWEG_RECORD": "Folder that every provider's answer is recorded to, prompts and answers included.",
+    "THALWEG_RECORD_MB": "MiB that this folder may take; nothing more is recorded then.",
+    "THALWEG_REPLAY": "Folder whose recordings answer as `replay/NAME`.",
     "THALWEG_URL": "The gateway that commands call, instead of one on this machine.",
     "THALWEG_MODEL": "The model that `thalweg chat` talks to where it is given none.",
     "THALWEG_LANG": "Language of the command line: en or zh.",
@@ -210,6 +232,7 @@ def load(environment: Mapping[str, str] | None = None, **flags: object) -> Setti
         proxy_environment=_proxies(env),
         limits=Limits(drain_s=_drain(env)),
         buffers=_buffers(env),
+        recording=_recording(given, env),
         log=_log(env),
         ca_file=_ca_file(env),
         ignored=_ignored(env),
@@ -390,6 +413,29 @@ def _seconds(name: str, text: str, *, or_none: bool = False) -> float:
 def _buffers(env: Mapping[str, str]) -> Buffers:
     names = {"frame_bytes": "THALWEG_FRAME_MB", "answer_bytes": "THALWEG_ANSWER_MB", "total_bytes": "THALWEG_BUFFER_MB"}
     return Buffers(**{field: _mebibytes(name, env[name]) for field, name in names.items() if env.get(name, "").strip()})
+
+
+def _recording(given: Mapping[str, object], env: Mapping[str, str]) -> Recording:
+    most = str(given.get("record_max_mb") or env.get("THALWEG_RECORD_MB", "")).strip()
+    return Recording(
+        folder=_folder("THALWEG_RECORD (or --record)", given.get("record"), env.get("THALWEG_RECORD", "")),
+        most_bytes=_mebibytes("THALWEG_RECORD_MB (or --record-max-mb)", most) if most else Recording().most_bytes,
+        simulated=bool(given.get("record_simulated", False)),
+        replay=_folder("THALWEG_REPLAY (or --replay)", given.get("replay"), env.get("THALWEG_REPLAY", "")),
+    )
+
+
+def _folder(name: str, flag: object, variable: str) -> Path | None:
+    wish = str(flag or variable).strip()
+    if not wish:
+        return None
+    try:
+        folder = Path(wish).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{name} must name a folder: whose '~' is meant is not known.") from error
+    if folder.is_file():
+        raise ConfigError(f"{name} must name a folder, and {wish!r} is a file.")
+    return folder
 
 
 def _mebibytes(name: str, text: str) -> int:

@@ -40,12 +40,11 @@ from thalweg.server.meter import note_other, note_refused
 from thalweg.server.metrics import Metrics
 from thalweg.server.models import Directory
 from thalweg.server.shapes import encode_error, is_gemini_call, is_gemini_count, is_gemini_generation
-from thalweg.server.simulated import Play
+from thalweg.server.simulated import in_process
 from thalweg.server.wire import App, Headers, Message, Receive, Scope, Send, send_answer
 from thalweg.upstream.base import Connector
 from thalweg.upstream.connector import HttpConnector
 from thalweg.upstream.fetch import MediaFetcher
-from thalweg.upstream.played import PlayedConnector
 from thalweg.upstream.proxy import ProxySettings
 
 _log = logging.getLogger("thalweg.server")
@@ -252,9 +251,9 @@ def make_fetcher(settings: Settings) -> MediaFetcher:
     return MediaFetcher(proxy=proxy, ca_file=settings.ca_file)
 
 
-def make_simulator() -> Connector:
-    """The simulator as an upstream in this process."""
-    return PlayedConnector(Play())
+def make_simulator(settings: Settings) -> Connector:
+    """The simulator, and recordings, as an upstream in this process."""
+    return in_process(settings)
 
 
 def make_gateway(

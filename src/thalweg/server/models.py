@@ -15,6 +15,7 @@ from thalweg.profiles.base import Provider
 from thalweg.profiles.providers import SIMULATOR, SIMULATORS
 from thalweg.relay.attempts import drawn
 from thalweg.server.engines import Engines, Found
+from thalweg.server.replay import REPLAY, Replays
 from thalweg.simulator.catalogue import LISTED
 from thalweg.simulator.turn import last_turn
 
@@ -26,7 +27,9 @@ _MOUNT_PROVIDERS = {"/api/v3": "ark", "/openai/v1": "openai", "/compatible-mode/
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where a request goes. `provider` is `None` for the simulator, whose `row` says which dialect it is to speak."""
+    """Where a request goes. `provider` is `None` for the simulator and for recordings: their `row` says which dialect
+    they are to speak.
+    """
 
     provider: ProviderSettings | None
     upstream_model: str
@@ -81,6 +84,7 @@ class Directory:
         self._settings = settings
         self._engines = engines or Engines(settings)
         self._chance = chance or random.Random()  # noqa: S311  # it spreads load
+        self._replays = Replays(settings)
 
     def routes(self, asked: WireRequest, path: str, dialect: str) -> Routes:
         """Where a request that came in a dialect may go. Of an alias those routes that can be asked now.
@@ -117,6 +121,8 @@ class Directory:
             if not rest:
                 raise _no_model(name)
             return Target(None, rest, SIMULATORS[vendor])
+        if slash and vendor == REPLAY:
+            return Target(None, rest, self._replays.row(rest))
         if self._settings.simulate:
             return Target(None, _stand_in(asked), SIMULATOR)
         if slash and vendor in self._settings.providers:
@@ -131,11 +137,12 @@ class Directory:
         return offers(self._settings, self._engines.found)
 
     def listed(self) -> list[Listed]:
-        """Names to show: the simulator's models, then those of providers that are ready."""
+        """Names to show: the simulator's models, then those of providers that are ready, then the last recordings."""
         ready = [offer for offer in self.offers() if offer.ready]
         names = [Listed(alias, "thalweg", configured=True) for alias in self._settings.aliases]
         names += [Listed(f"sim/{model}", "thalweg", configured=True) for model in SIM_MODELS]
-        return names + [Listed(model, each.name, each.configured) for each in ready for model in each.models]
+        names += [Listed(model, each.name, each.configured) for each in ready for model in each.models]
+        return names + [Listed(model, REPLAY, configured=False) for model in self._replays.names()]
 
     def _at(self, provider: ProviderSettings, model: str, name: str, dialect: str) -> Target:
         provider = self._sibling(provider, dialect)
