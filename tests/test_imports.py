@@ -226,8 +226,8 @@ def pure(module: Module) -> Iterator[str]:
 
 
 def environment_in_config(module: Module) -> Iterator[str]:
-    """Only config.py reads the environment."""
-    if module.name == "config":
+    """Only config reads the environment."""
+    if module.room == "config":
         return
     names = {"environ", "environb", "getenv", "getenvb", "putenv"}
     for node in ast.walk(module.tree):

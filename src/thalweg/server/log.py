@@ -277,8 +277,9 @@ def _secrets(settings: Settings) -> Iterator[str]:
     if settings.api_key:
         yield settings.api_key
     for provider in settings.providers.values():
-        if provider.credential is not None:
-            yield provider.credential.value.rpartition(b" ")[2].decode("latin-1")
+        for credential in (provider.credential, *(key.credential for key in provider.more_keys)):
+            if credential is not None:
+                yield credential.value.rpartition(b" ")[2].decode("latin-1")
 
 
 class _Sink:
