@@ -10,7 +10,8 @@ import pytest
 import trustme
 
 from thalweg.canon.origin import Credential, Origin
-from thalweg.config import VARIABLES, Buffers, ConfigError, Limits, Settings, Timeouts, load, parse_base_url
+from thalweg.canon.policy import Attempts
+from thalweg.config import VARIABLES, Buffers, ConfigError, Limits, Recording, Settings, Timeouts, load, parse_base_url
 from thalweg.profiles.providers import COMPATIBLE, PROVIDERS
 
 KEY = "sk-a-key-of-ours"
@@ -67,6 +68,7 @@ GOOD: list[tuple[dict[str, str], str, Any]] = [
     ({"THALWEG_DRAIN_S": "0"}, "limits", Limits(drain_s=0)),
     ({"THALWEG_DRAIN_S": "2.5"}, "limits", Limits(drain_s=2.5)),
     ({"THALWEG_DRAIN_S": "86400"}, "limits", Limits(drain_s=86400)),
+    ({"THALWEG_ATTEMPTS": "1"}, "attempts", Attempts(most=1)),
     ({"THALWEG_TIMEOUT_CONNECT_S": "1"}, "timeouts", Timeouts(connect_s=1)),
     ({"THALWEG_TIMEOUT_FIRST_BYTE_S": "1800"}, "timeouts", Timeouts(first_byte_s=1800)),
     ({"THALWEG_TIMEOUT_GAP_S": "0.5"}, "timeouts", Timeouts(gap_s=0.5)),
@@ -75,6 +77,12 @@ GOOD: list[tuple[dict[str, str], str, Any]] = [
     ({"THALWEG_FRAME_MB": "1"}, "buffers", Buffers(frame_bytes=1024 * 1024)),
     ({"THALWEG_ANSWER_MB": "2"}, "buffers", Buffers(answer_bytes=2 * 1024 * 1024)),
     ({"THALWEG_BUFFER_MB": "64"}, "buffers", Buffers(total_bytes=64 * 1024 * 1024)),
+    ({"THALWEG_RECORD": "~/r"}, "recording", Recording(folder=Path.home() / "r")),
+    ({"THALWEG_RECORD": "r", "THALWEG_RECORD_MB": "2"}, "recording", Recording(folder=Path("r"), most_bytes=2 << 20)),
+    ({"THALWEG_REPLAY": "/p"}, "recording", Recording(replay=Path("/p"))),
+    ({"THALWEG_HOME": "/d"}, "replay_folder", Path("/d/recordings")),
+    ({"THALWEG_HOME": "/d", "THALWEG_RECORD": "/r"}, "replay_folder", Path("/r")),
+    ({"THALWEG_RECORD": "/r", "THALWEG_REPLAY": "/p"}, "replay_folder", Path("/p")),
     # What Kubernetes sets for a service of that name.
     ({"THALWEG_PORT": "tcp://10.0.0.1:8080"}, "port", 8080),
     (
@@ -110,10 +118,12 @@ BAD: list[tuple[str, list[str]]] = [
     ("THALWEG_FIND_ENGINES", ["maybe", "2", "on"]),
     ("THALWEG_DRAIN_S", ["-1", "abc", "nan", "inf", "86401", "30s", "1e400"]),
     *((f"THALWEG_TIMEOUT_{name.upper()}", ["0", "-1", "abc", "nan", "inf", "86401"]) for name in WAITS),
+    ("THALWEG_ATTEMPTS", ["0", "-1", "101", "abc", "1.5"]),
     ("THALWEG_CA_FILE", ["/nonexistent/ca.pem", "/", __file__]),
     ("THALWEG_PROXY", ["proxy:3128", "https://proxy", "socks5://proxy", "env", "http://", "http://p:0", "http://p:x"]),
     ("THALWEG_LOG", ["xml"]),
-    *((f"THALWEG_{name}_MB", ["0", "-1", "abc"]) for name in ("FRAME", "ANSWER", "BUFFER")),
+    *((f"THALWEG_{name}_MB", ["0", "-1", "abc"]) for name in ("FRAME", "ANSWER", "BUFFER", "RECORD")),
+    *((name, ["~nobody-of-that-name/x", __file__]) for name in ("THALWEG_RECORD", "THALWEG_REPLAY")),
     *((name, ["a\r\nb", "a\0b", "ключ", "a\tb", "a\x1bb"]) for row in PROVIDERS for name in row.key_variables),
     *((f"{name}_FILE", ["/nonexistent/key", "/"]) for row in PROVIDERS for name in row.key_variables),
 ]

@@ -178,11 +178,14 @@ def _variables() -> str:
         "THALWEG_FIND_ENGINES": int(usual.find_engines),
         "THALWEG_DRAIN_S": f"{usual.limits.drain_s:g}",
     }
+    defaults["THALWEG_ATTEMPTS"] = usual.attempts.most
     timeouts = {field: getattr(usual.timeouts, field) for field in usual.timeouts.__struct_fields__}
     defaults |= {f"THALWEG_TIMEOUT_{field.upper()}": f"{seconds:g}" for field, seconds in timeouts.items() if seconds}
     defaults = {name: default for name, default in defaults.items() if not name.startswith("THALWEG_TIMEOUT_FLOOR")}
     sizes = {field: getattr(usual.buffers, f"{field}_bytes") // mib for field in ("frame", "answer")}
     defaults |= {f"THALWEG_{field.upper()}_MB": size for field, size in sizes.items()}
+    defaults["THALWEG_RECORD_MB"] = usual.recording.most_bytes // mib
+    defaults["THALWEG_REPLAY"] = "that of recordings, else `recordings` in the home"
     defaults["THALWEG_BUFFER_MB"] = usual.buffers.total_bytes // mib
     assert defaults.keys() <= VARIABLES.keys()
     rows = [f"| `{name}` | {what} | {defaults.get(name, '')} |" for name, what in VARIABLES.items()]

@@ -57,7 +57,17 @@ MAY_IMPORT: dict[str, set[str]] = {
 }  # fmt: skip
 
 # Bytes and events in, bytes and events out: no coroutine, clock, socket, file, log or process.
-PURE = ("canon", "framing", "profiles", "dialects", "access", "simulator", "relay.exchange", "client.codecs")
+PURE = (
+    "canon",
+    "framing",
+    "profiles",
+    "dialects",
+    "access",
+    "simulator",
+    "relay.exchange",
+    "relay.attempts",
+    "client.codecs",
+)
 IMPURE_MODULES = (
     "asyncio", "concurrent", "ctypes", "http", "httptools", "importlib", "logging", "multiprocessing", "os", "pathlib",
     "select", "selectors", "shutil", "signal", "socket", "sqlite3", "ssl", "structlog", "subprocess", "tempfile",

@@ -10,6 +10,7 @@ import pytest
 
 from thalweg.canon.policy import Alias, Attempts, Leave, PriceOverride, Route, Timeouts, Waits
 from thalweg.config import Buffers, ConfigError, FileError, Limits, Settings, home, load, load_client
+from thalweg.config.settings import Recording
 from thalweg.profiles.providers import ANTHROPIC_REPAIRS, CHAT_REPAIRS
 
 SECRET = "sk-s3cret-of-somebody"
@@ -52,6 +53,11 @@ GOOD: dict[str, tuple[str, str, Any]] = {
         "[buffers]\nframe_mb = 1\nanswer_mb = 2\ntotal_mb = 0.5",
         "buffers",
         Buffers(frame_bytes=2**20, answer_bytes=2**21, total_bytes=2**19),
+    ),
+    "recording": (
+        '[recording]\nfolder = "/r"\nmost_mb = 1\nreplay = "/p"',
+        "recording",
+        Recording(folder=Path("/r"), most_bytes=2**20, replay=Path("/p")),
     ),
     "timeouts": (
         "[timeouts]\nconnect_s = 1\nfirst_content_s = 0\nwhole_s = 9.5\nfloor_tokens_per_s = 2\nfloor_window_s = 3",
@@ -134,8 +140,8 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "a section like no other": (
         "\n[xyz]",
         [
-            "thalweg.toml:2: xyz is no setting. Here may stand: server, limits, buffers, timeouts, attempts, leave, "
-            "providers, aliases, prices."
+            "thalweg.toml:2: xyz is no setting. Here may stand: server, limits, buffers, recording, timeouts, attempts, "
+            "leave, providers, aliases, prices."
         ],
     ),
     "a key above the sections": ("port = 1", ["thalweg.toml:1: port is no setting. Is it `server.port`?"]),

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from thalweg.canon.errors import Conflict, Unavailable
-from thalweg.canon.usage import Usage, UsageSource
+from thalweg.canon.usage import MOST_TOKENS, Usage, UsageSource
 from thalweg.ledger import Entry, MemoryLedger, Outcome, Reservation, Settlement, SqliteLedger, Store, last_entries
-from thalweg.ledger.entry import MOST_TOKENS
 from thalweg.ledger.memory import Posting
 
 NOW_MS = 1_764_000_000_000

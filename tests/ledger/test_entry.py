@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from thalweg.canon.usage import Usage
-from thalweg.ledger.entry import MOST_TOKENS, Reservation, Settlement, believable, crashed, withdrawn
+from thalweg.canon.usage import MOST_TOKENS, Usage
+from thalweg.ledger.entry import Reservation, Settlement, believable, crashed, withdrawn
 
 ASKED = Reservation(
     request_id="r1",

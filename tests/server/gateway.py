@@ -93,7 +93,7 @@ class Running:
             self.ledger = SqliteLedger(self.settings.home / "ledger.db")
         listener = listen(self.settings)
         self.port = listener.getsockname()[1]
-        connector, simulator = make_connector(self.settings), make_simulator()
+        connector, simulator = make_connector(self.settings), make_simulator(self.settings)
         self.gateway = make_gateway(
             self.settings, ledger=self.ledger, connector=connector, simulator=simulator, log=self._log
         )

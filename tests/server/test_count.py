@@ -71,7 +71,7 @@ class Counting:
             settings,
             ledger=self.ledger,
             connector=self.provider,  # type: ignore[arg-type]  # its calls are itself
-            simulator=make_simulator(),
+            simulator=make_simulator(settings),
         ).house
         self.gone = asyncio.Event()
 

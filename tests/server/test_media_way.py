@@ -101,11 +101,12 @@ async def house(serve: Serve | None = None) -> AsyncIterator[tuple[House, Upstre
             resolve=resolve,
             allow=lambda address: address == ipaddress.ip_address("127.0.0.1"),
         )
+        settings = settings_of(**KEYS, MOONSHOT_API_KEY="sk-moonshot-5e1f0a9d", THALWEG_ATTEMPTS="1")
         gateway = make_gateway(
-            settings_of(**KEYS, MOONSHOT_API_KEY="sk-moonshot-5e1f0a9d"),
+            settings,
             ledger=ledger,
             connector=provider,  # type: ignore[arg-type]  # its calls are itself
-            simulator=make_simulator(),
+            simulator=make_simulator(settings),
             fetcher=fetcher,
         )
         yield House(gateway, provider, ledger), upstream

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.cli.answering import Answering
 from thalweg.config import Settings, load
 from thalweg.dialects.registry import DIALECTS
 from thalweg.server.app import make_connector
-from thalweg.server.ping import Pong, ping
+from thalweg.server.ping import Pong, asks_for_a_token, ping
 
 LIST = {"object": "list", "data": [{"id": "one"}, {"id": "two"}]}
 KEY = "sk-ark-for-tests"
@@ -23,11 +24,18 @@ def settings_of(home: Path, url: str, **more: str) -> Settings:
     return load({"THALWEG_HOME": str(home), "ARK_API_KEY": KEY, "ARK_BASE_URL": url} | more)
 
 
-def pongs(settings: Settings) -> list[Pong]:
+def pongs(settings: Settings, *, every: bool = False) -> list[Pong]:
     async def ask() -> list[Pong]:
         connector = make_connector(settings)
         try:
-            return await ping(connector, (each for each in settings.main_providers if each.configured))
+            return await ping(
+                connector,
+                (
+                    each
+                    for each in settings.providers.values()
+                    if every or (each in settings.main_providers and each.configured)
+                ),
+            )
         finally:
             await connector.close()
 
@@ -114,6 +122,23 @@ def test_a_base_may_end_with_the_version_that_its_path_begins_with(tmp_path: Pat
         pongs(placed(tmp_path, "anthropic", provider.url))
         pongs(placed(tmp_path, "anthropic", f"{provider.url}/proxy/v1"))
         assert [path for path, _ in provider.asked] == ["/v1/models?limit=1000", "/proxy/v1/models?limit=1000"]
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic", "google", "openai-responses"])
+def test_who_has_no_list_is_asked_for_one_token_in_its_own_words(tmp_path: Path, name: str) -> None:
+    with Answering(200, {"id": "an-answer"}) as provider:
+        settings = placed(tmp_path, name, f"{provider.url}/v1")
+        settled = settings.providers[name]
+        settled = replace(settled, row=replace(settled.row, models_path="", models=settled.row.models or ("gpt-x",)))
+        assert asks_for_a_token(settled)
+        assert not asks_for_a_token(settings.providers[name])
+        (pong,) = pongs(replace(settings, providers={name: settled}), every=True)
+        ((path, _),), (body,) = provider.asked, provider.bodies
+    assert pong.status == 200
+    dialect = DIALECTS[settled.row.dialect]
+    assert path.encode() == dialect.request_target(settled.base_path, settled.row.models[0], stream=False)
+    asked = dialect.read_request(body, path.encode()).canon()
+    assert (asked.sampling.max_tokens, len(asked.messages)) == (1, 1)
 
 
 def test_google_refuses_a_key_with_the_status_of_any_fault(tmp_path: Path) -> None:

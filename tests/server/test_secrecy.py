@@ -124,7 +124,7 @@ def test_no_key_comes_out(
     caplog.set_level(logging.DEBUG)
     with Upstream(echo) as upstream:
         where = {"OPENAI_BASE_URL": upstream.url, "ARK_BASE_URL": upstream.url}
-        settings = settings_of(tmp_path, key=None, **environment | where)
+        settings = settings_of(tmp_path, key=None, **environment | where, THALWEG_ATTEMPTS="1")
         with running(settings, on_disk=True) as gateway:
             said = everything_said(gateway)
     assert len(upstream.requests) == 2 * (len(HOW) + 3)

@@ -26,10 +26,13 @@ def body_of(model: str, *, stream: bool = True, **fields: Any) -> bytes:
     return json.dumps(wire | {"stream": stream} | fields, ensure_ascii=False).encode()
 
 
-def request_of(body: bytes) -> bytes:
+CHAT_PATH = "/v1/chat/completions"
+
+
+def request_of(body: bytes, path: str = CHAT_PATH) -> bytes:
     """One request on the wire."""
     head = (
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1\r\n"
+        f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\n"
         f"authorization: Bearer {KEY}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
@@ -58,7 +61,7 @@ class Call(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
 
     @classmethod
-    async def begin(cls, port: int, body: bytes, *, reads: bool = True) -> Self:
+    async def begin(cls, port: int, body: bytes, *, reads: bool = True, path: str = CHAT_PATH) -> Self:
         """Connect and send."""
         sock = socket.socket()
         sock.setblocking(False)
@@ -66,7 +69,7 @@ class Call(asyncio.Protocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         loop = asyncio.get_running_loop()
         await loop.sock_connect(sock, ("127.0.0.1", port))
-        _, protocol = await loop.create_connection(lambda: cls(request_of(body), reads=reads), sock=sock)
+        _, protocol = await loop.create_connection(lambda: cls(request_of(body, path), reads=reads), sock=sock)
         return protocol
 
     async def over(self, within_s: float = PATIENCE_S) -> Self:
@@ -75,16 +78,16 @@ class Call(asyncio.Protocol):
             await asyncio.shield(self._over)
         return self
 
-    def again(self, body: bytes) -> None:
+    def again(self, body: bytes, path: str = CHAT_PATH) -> None:
         """Send a further request on the same connection, after an answer."""
         self._over = asyncio.get_running_loop().create_future()
         self._parser = httptools.HttpResponseParser(self)
         self.body, self.whole, self.status = bytearray(), False, 0
-        self.send(body)
+        self.send(body, path)
 
-    def send(self, body: bytes) -> None:
+    def send(self, body: bytes, path: str = CHAT_PATH) -> None:
         """Send a request, whatever else is under way."""
-        self._write(request_of(body))
+        self._write(request_of(body, path))
 
     def leave(self, way: Way) -> float:
         """Go, and say when that was, on the monotonic clock."""

@@ -43,7 +43,17 @@ async def until(
 class Gateway:
     """`thalweg serve` on a free port, in a home of its own. May be killed and started again in the same home."""
 
-    def __init__(self, home: Path, *, openai: str = "", ark: str = "", command: tuple[str, ...] = (), **more: str):
+    def __init__(
+        self,
+        home: Path,
+        *,
+        openai: str = "",
+        ark: str = "",
+        anthropic: str = "",
+        google: str = "",
+        command: tuple[str, ...] = (),
+        **more: str,
+    ) -> None:
         self.home = home
         self.key = KEY
         self.port = 0
@@ -51,7 +61,7 @@ class Gateway:
         self._command = command or ("-m", "thalweg", "serve")
         self._process: subprocess.Popen[bytes] | None = None
         self._env = {"THALWEG_API_KEY": KEY, "THALWEG_HOME": str(home), "THALWEG_PORT": "0", **more}
-        for name, url in (("OPENAI", openai), ("ARK", ark)):
+        for name, url in (("OPENAI", openai), ("ARK", ark), ("ANTHROPIC", anthropic), ("GEMINI", google)):
             if url:
                 self._env |= {f"{name}_BASE_URL": url, f"{name}_API_KEY": f"sk-{name.lower()}-canary-4711"}
 

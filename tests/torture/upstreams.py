@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -99,6 +100,7 @@ def reference(asked: Mapping[str, Any], model: str) -> Read:
 
 
 Script = Callable[["RawConnection"], Awaitable[None]]
+_IN_PATH = re.compile(rb"/models/(?P<model>[^ :]+):(?P<verb>\w+)")
 
 
 class RawConnection:
@@ -106,6 +108,8 @@ class RawConnection:
 
     def __init__(self, writer: asyncio.StreamWriter, asked: dict[str, Any]) -> None:
         self.asked = asked
+        self.keeps = False
+        """Whether the connection is there for another request after this answer."""
         self._writer = writer
 
     async def send(self, data: bytes) -> None:
@@ -125,7 +129,9 @@ class RawConnection:
 
 
 class RawUpstream:
-    """Says the bytes of a script: which, the model's name says, up to its `?`. Every script ends with a close."""
+    """Says the bytes of a script: which, the model's name says, up to its `?`; in the body, or in Gemini's path. Every
+    script ends with a close, unless it keeps the connection.
+    """
 
     def __init__(self, scripts: Mapping[str, Script]) -> None:
         self.url = ""
@@ -140,26 +146,42 @@ class RawUpstream:
         return len(self._writers)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, one answer."""
+        """One connection, one answer, or several where scripts keep it."""
         self._writers.add(writer)
         try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
-            asked = json.loads(await reader.readexactly(length))
-            self.requests_seen.append(asked["model"])
-            await self._play(reader, writer, asked)
+            while await self._answer(reader, writer):
+                pass
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             self._writers.discard(writer)
             writer.transport.abort() if writer.is_closing() else writer.close()
 
-    async def _play(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asked: dict[str, Any]) -> None:
-        script = self._scripts[asked["model"].partition("?")[0]](RawConnection(writer, asked))
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Read a request and play its script; whether another may follow."""
+        head = await reader.readuntil(b"\r\n\r\n")
+        if b"\r\ncontent-length:" not in head.lower():
+            # A look at what models there are, not a generation.
+            writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+            return False
+        length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+        asked = json.loads(await reader.readexactly(length))
+        if found := _IN_PATH.search(head):
+            asked |= {"model": found["model"].decode(), "stream": found["verb"] == b"streamGenerateContent"}
+        self.requests_seen.append(asked["model"])
+        connection = RawConnection(writer, asked)
+        await self._play(connection, reader, writer)
+        return connection.keeps
+
+    async def _play(
+        self, connection: RawConnection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        script = self._scripts[connection.asked["model"].partition("?")[0]](connection)
         playing = asyncio.ensure_future(script)
         gone = asyncio.ensure_future(reader.read())
         await asyncio.wait({playing, gone}, return_when=asyncio.FIRST_COMPLETED)
         if gone.done() and not playing.done():
+            connection.keeps = False
             self.closes_seen.append(time.monotonic())
         for task in (playing, gone):
             task.cancel()

@@ -188,7 +188,7 @@ class UpstreamUnreachable(UpstreamError):
 
 
 class UpstreamTimeout(UpstreamError):
-    """Nothing came in time. `phase` is one of `connect`, `first_byte`, `gap`, `whole`."""
+    """Nothing came in time. `phase` is one of `connect`, `first_byte`, `first_content`, `gap`, `floor`, `whole`."""
 
     http_status = 504
     kind = "timeout"

@@ -4,9 +4,10 @@ client leaves.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 from msgspec.structs import asdict, replace
@@ -83,7 +84,7 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True):
     most: int = 4
     """Attempts in all, over every route and key."""
     each: int = 2
-    """Attempts at one route, with the same key or others."""
+    """Attempts at one route with one key."""
     backoff_s: float = 0.25
     """The wait before the second attempt at a route; it doubles each time, and a random half of it is taken."""
     backoff_most_s: float = 4.0
@@ -92,6 +93,9 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True):
     """Failures in a row after which a route's upstream is not asked any more for a while; 0 for never."""
     cool_down_s: float = 15.0
     """For how long; then one request probes it. It doubles with each probe that fails, up to five minutes."""
+    commit_after_s: float = 10.0
+    """After how long without content the answer begins all the same, so that nothing between us and the client gives it
+    up; from then on a failure is told."""
     hedge_after_s: float = 0.0
     """After how long without content the next route is asked, too, and the slower of the two cancelled; 0 for never."""
 
@@ -128,3 +132,25 @@ class PriceOverride(msgspec.Struct, frozen=True, kw_only=True):
     cached_input: Decimal | None = None
     cache_write: Decimal | None = None
     reasoning: Decimal | None = None
+
+
+_LEAVE = re.compile(r"(?P<kind>[a-z]+)(?:[ =]+(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>s|tokens)?)?")
+
+
+def leave_of(text: str) -> Leave:
+    """What is written as `cancel`, `linger 5s`, `drain`, `drain 30s`, `drain 2000 tokens` or `keep`.
+
+    Raises `ValueError` that says what was expected.
+    """
+    match = _LEAVE.fullmatch(text.strip().lower())
+    kind, number, unit = (match["kind"], match["number"], match["unit"] or "s") if match else ("", None, "s")
+    for known in get_args(LeaveKind):
+        if kind != known:
+            continue
+        if (known == "linger") != (number is not None) and known != "drain":
+            break
+        if unit == "tokens" and (known != "drain" or number is None or "." in number):
+            break
+        value = float(number or 0)
+        return Leave(kind=known, tokens=int(value)) if unit == "tokens" else Leave(kind=known, seconds=value)
+    raise ValueError("must be one of: cancel, linger 5s, drain, drain 30s, drain 2000 tokens")

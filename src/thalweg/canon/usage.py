@@ -10,6 +10,10 @@ UsageSource = Literal["reported", "counted", "estimated", "unknown"]
 """How we know: the upstream said it; we counted tokens in what we read; we estimated from text; nobody knows."""
 
 
+MOST_TOKENS = 10**12
+"""More than any one answer can use. A larger count is an upstream's nonsense, and would make a later sum overflow."""
+
+
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """What one answer used so far. A later snapshot replaces an earlier one; snapshots are never added."""
 

@@ -1,7 +1,8 @@
 """What `thalweg doctor` looks at: one small function for each thing, in a table. Nothing here prints.
 
 A function returns what it found, as codes and values; the sentences stand among the words, under `doctor.CODE`, and
-what to do under `doctor.CODE_do`. Nothing calls a provider but `ping`, and that only when it is asked for.
+what to do under `doctor.CODE_do`. Nothing calls a provider but `network` and `ping`, and these only once
+somebody has agreed.
 """
 
 from __future__ import annotations
@@ -11,116 +12,24 @@ import errno
 import os
 import platform
 import re
-import resource
-import shutil
 import socket
-import sqlite3
 import ssl
 import sys
-import time
 from collections.abc import Callable, Iterator
-from functools import cached_property
 from importlib.metadata import PackageNotFoundError, requires, version
-from pathlib import Path
-from typing import Literal
 
 import httpx2
 import msgspec
 
 from thalweg import __version__
 from thalweg.cli.connection import Gateway, why_not
-from thalweg.cli.layout import short_path
-from thalweg.cli.told import told
-from thalweg.cli.visible import readable
-from thalweg.config import ConfigError, ProviderSettings, Settings, load, proxy_variables
-from thalweg.config import home as home_of
-from thalweg.ledger.entry import Entry, LedgerError
-from thalweg.ledger.lock import RunningServer, running_server
-from thalweg.ledger.report import last_entries
-from thalweg.ledger.store import SOUND_SQLITE, sqlite_version_warning
-from thalweg.server.app import make_connector
-from thalweg.server.engines import Found, find_engines
-from thalweg.server.ping import Pong, ping
+from thalweg.cli.hardware import files, loop, memory
+from thalweg.cli.machine import Finding, Machine, Status
+from thalweg.cli.reached import clock, network, pings
+from thalweg.cli.storage import disk, home, ledger, sqlite
+from thalweg.config import ProviderSettings, proxy_variables, set_variables
 
-Status = Literal["ok", "note", "warn", "fail"]
-"""`note` is neither good nor bad."""
-
-LEAST_DISK = 1024**3
-NO_DISK = 64 * 1024**2
-LEAST_FILES = 4096
-"""A stream takes two: its client's connection and its upstream's."""
-_FIRST_YEAR, _LAST_YEAR = 2025, 2100
-_FUTURE_MS = 5 * 60 * 1000
 _ANSWER_S = 2.0
-_MIB, _GIB = 1024**2, 1024**3
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One thing that was found."""
-
-    status: Status
-    code: str
-    """Names the sentence."""
-    values: dict[str, str | int] = {}
-    """For the sentence's placeholders, and its advice's."""
-
-
-class Machine:
-    """What the checks look at. What takes time is looked at once, and only when a check wants it."""
-
-    def __init__(self, *, home: Path | None, ping: bool) -> None:
-        """Raises `ConfigError` when no home can be found."""
-        self.home = home_of(home)
-        self.pings = ping
-        self.wrong_setting: str | None = None
-        self.settings: Settings | None = None
-        try:
-            self.settings = load(home=home)
-        except ConfigError as error:
-            self.wrong_setting = told(error)
-
-    @property
-    def providers(self) -> list[ProviderSettings]:
-        """All of them, second dialects too; none where a setting is wrong."""
-        return list(self.settings.providers.values()) if self.settings else []
-
-    @property
-    def set_up(self) -> list[ProviderSettings]:
-        """Those that somebody has set up, each once."""
-        return [each for each in self.settings.main_providers if each.configured] if self.settings else []
-
-    @cached_property
-    def server(self) -> RunningServer | None:
-        """Who holds the home."""
-        return running_server(self.home)
-
-    @cached_property
-    def engines(self) -> Found:
-        """The engines on this machine."""
-        return asyncio.run(find_engines(self.settings)) if self.settings else {}
-
-    @cached_property
-    def pongs(self) -> list[Pong]:
-        """What the providers that are set up answered."""
-        return asyncio.run(self._ping())
-
-    async def _ping(self) -> list[Pong]:
-        assert self.settings is not None
-        connector = make_connector(self.settings)
-        try:
-            return await ping(connector, self.set_up)
-        finally:
-            await connector.close()
-
-    @cached_property
-    def last_entry(self) -> Entry | None:
-        """The ledger's last one. Raises `LedgerError`."""
-        return next(iter(last_entries(self.ledger, 1)), None)
-
-    @property
-    def ledger(self) -> Path:
-        """The ledger's file."""
-        return self.home / "ledger.db"
 
 
 def python(_: Machine) -> Iterator[Finding]:
@@ -151,69 +60,20 @@ def _requirements() -> list[str]:
     return sorted(match[0] for match in found if match)
 
 
-def sqlite(_: Machine) -> Iterator[Finding]:
-    """SQLite, which the ledger rests on."""
-    old = sqlite_version_warning() is not None
-    values: dict[str, str | int] = {"version": sqlite3.sqlite_version, "sound": ".".join(map(str, SOUND_SQLITE))}
-    yield Finding("warn" if old else "ok", "sqlite_old" if old else "sqlite", values)
-
-
 def settings(machine: Machine) -> Iterator[Finding]:
     """Whether the settings can be read."""
     if machine.settings is None:
         yield Finding("fail", "settings_wrong", {"why": machine.wrong_setting or ""})
         return
     yield Finding("ok", "settings")
+    if found := set_variables():
+        yield Finding("note", "settings_set", {"names": ", ".join(found)})
     for name in machine.settings.ignored:
         yield Finding("warn", "settings_ignored", {"name": name})
     if not machine.settings.api_key:
         yield Finding("note", "key_none")
     if machine.settings.simulate:
         yield Finding("note", "settings_simulate")
-
-
-def home(machine: Machine) -> Iterator[Finding]:
-    """Whether the ledger's folder can be written, and has room."""
-    folder = next(each for each in (machine.home, *machine.home.parents) if each.exists())
-    values: dict[str, str | int] = {
-        "home": readable(short_path(machine.home)),
-        "folder": readable(short_path(folder)),
-        "path": readable(str(machine.home)),
-    }
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        yield Finding("fail", "home_closed", values)
-        return
-    free = shutil.disk_usage(folder).free
-    values["free"] = f"{free / _GIB:,.1f} GiB" if free >= _GIB else f"{free / _MIB:,.0f} MiB"
-    if free < LEAST_DISK:
-        yield Finding("fail" if free < NO_DISK else "warn", "home_full", values)
-    else:
-        yield Finding("ok", "home" if folder == machine.home else "home_new", values)
-
-
-def ledger(machine: Machine) -> Iterator[Finding]:
-    """Whether the ledger can be read."""
-    if not machine.ledger.exists():
-        yield Finding("note", "ledger_none")
-        return
-    try:
-        entry = machine.last_entry
-    except LedgerError as error:
-        yield Finding("fail", "ledger_broken", {"why": told(error)})
-        return
-    size = sum(file.stat().st_size for file in machine.home.glob("ledger.db*"))
-    last = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.opened_ms / 1000)) if entry else "–"
-    yield Finding("ok", "ledger", {"size": f"{size / _MIB:,.1f} MiB", "last": last})
-
-
-def files(_: Machine) -> Iterator[Finding]:
-    """How many files and connections this user may have open."""
-    soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        yield Finding("ok", "files_unlimited")
-    else:
-        few = soft < LEAST_FILES
-        yield Finding("warn" if few else "ok", "files_few" if few else "files", {"limit": soft, "streams": soft // 2})
 
 
 def server(machine: Machine) -> Iterator[Finding]:
@@ -344,67 +204,11 @@ def certificates(machine: Machine) -> Iterator[Finding]:
         yield Finding("warn", "certificates_none")
 
 
-def clock(machine: Machine) -> Iterator[Finding]:
-    """Whether the wall clock can be right."""
-    now_ms = time.time_ns() // 1_000_000
-    values: dict[str, str | int] = {"now": time.strftime("%Y-%m-%d %H:%M:%S %z")}
-    try:
-        last_ms = machine.last_entry.opened_ms if machine.ledger.exists() and machine.last_entry else 0
-    except LedgerError:
-        last_ms = 0
-    if not _FIRST_YEAR <= time.gmtime().tm_year < _LAST_YEAR:
-        yield Finding("fail", "clock_wrong", values)
-    elif last_ms > now_ms + _FUTURE_MS:
-        yield Finding("warn", "clock_back", values)
-    else:
-        yield Finding("ok", "clock", values)
-
-
 def terminal(_: Machine) -> Iterator[Finding]:
     """Whether what is printed can be read."""
     encoding = (sys.stdout.encoding or "?").upper()
     good = "UTF" in encoding
     yield Finding("ok" if good else "warn", "terminal" if good else "terminal_poor", {"encoding": encoding})
-
-
-def pings(machine: Machine) -> Iterator[Finding]:
-    """Whether the providers that are set up can be reached, and take their keys."""
-    if not machine.pings or machine.settings is None:
-        return
-    settled = {each.row.name: each for each in machine.providers}
-    for pong in machine.pongs:
-        yield _judge(pong, settled[pong.provider])
-    if not machine.pongs:
-        yield Finding("note", "ping_nobody")
-
-
-def _judge(pong: Pong, provider: ProviderSettings) -> Finding:
-    values: dict[str, str | int] = {
-        "title": provider.row.title,
-        "status": pong.status or 0,
-        "variable": provider.key_name or provider.row.base_url_variable,
-        "base_url": provider.row.base_url_variable,
-        "count": pong.models or 0,
-        "time": round(pong.took_ms),
-        "why": pong.error or "",
-    }
-    if pong.status is None:
-        return Finding("fail", "ping_unreachable", values)
-    if pong.refuses_key:
-        return Finding("fail", "ping_refused", values)
-    if pong.status == 200:
-        return Finding("ok", "ping", values) if pong.models is not None else Finding("warn", "ping_odd", values)
-    status, code = _OF_STATUS.get(pong.status, ("warn", "ping_status"))
-    return Finding(status, code, values)
-
-
-_OF_STATUS: dict[int, tuple[Status, str]] = {
-    401: ("fail", "ping_refused"),
-    402: ("warn", "ping_unpaid"),
-    403: ("fail", "ping_refused"),
-    404: ("warn", "ping_no_list"),
-    429: ("ok", "ping_busy"),
-}
 
 
 class Check(msgspec.Struct, frozen=True):
@@ -422,16 +226,20 @@ CHECKS: tuple[Check, ...] = (
     Check("sqlite", sqlite),
     Check("settings", settings),
     Check("home", home),
-    Check("ledger", ledger),
+    Check("disk", disk, slow=True),
+    Check("ledger", ledger, slow=True),
     Check("files", files),
+    Check("memory", memory),
+    Check("loop", loop),
     Check("server", server, slow=True),
     Check("port", port),
     Check("providers", providers),
     Check("engines", engines, slow=True),
     Check("proxies", proxies),
     Check("certificates", certificates),
-    Check("clock", clock),
     Check("terminal", terminal),
+    Check("network", network, slow=True),
     Check("ping", pings, slow=True),
+    Check("clock", clock),
 )
 """In the order in which they are shown."""

@@ -11,11 +11,13 @@ import msgspec
 from cyclopts import Parameter
 from rich.text import Text
 
-from thalweg.cli.checks import CHECKS, Check, Finding, Machine, Status
+from thalweg.cli.checks import CHECKS, Check
 from thalweg.cli.layout import Paper
+from thalweg.cli.machine import Asking, Finding, Machine, Status
 from thalweg.cli.main import FAILED
 from thalweg.cli.paragraph import wrap
 from thalweg.cli.words import explain, language, say, sentences
+from thalweg.server.ping import asks_for_a_token
 
 _MARKS: dict[Status, tuple[str, str]] = {
     "ok": ("✓", "green"),
@@ -32,14 +34,15 @@ _CLEAR_LINE = "\r\x1b[2K"
 
 def doctor(
     *,
-    ping: Annotated[bool, Parameter(negative=()), explain("doctor.ping_flag")] = False,
+    yes: Annotated[bool, Parameter(negative=()), explain("doctor.yes_flag")] = False,
+    offline: Annotated[bool, Parameter(negative=()), explain("doctor.offline_flag")] = False,
     json: Annotated[bool, Parameter(negative=()), explain("doctor.json")] = False,
     home: Annotated[Path | None, Parameter(metavar="FOLDER"), explain("doctor.home_flag")] = None,
 ) -> int:
     """Check this installation: `doctor.help` among the words says how."""
-    machine = Machine(home=home, ping=ping)
-    if ping and (asked := [each.row.title for each in machine.set_up]):
-        Paper(stderr=True).print(say("doctor.asking", providers=", ".join(asked)), style="dim")
+    machine = Machine(home=home, asking="offline" if offline else "unasked")
+    if not offline:
+        machine.asking = _agreed(machine, yes=yes, can_ask=not json and sys.stdin.isatty() and sys.stderr.isatty())
     found: list[tuple[Check, Finding]] = []
     paper = Paper()
     for check, finding in _findings(machine):
@@ -54,6 +57,25 @@ def doctor(
         paper.print()
         paper.print(_INDENT + say(_verdict(found), failed=failed, warned=_count(found, "warn")))
     return FAILED if failed else 0
+
+
+def _agreed(machine: Machine, *, yes: bool, can_ask: bool) -> Asking:
+    """Whether the providers may be asked: says what is sent to whom and what it costs, and waits for a word."""
+    if not machine.set_up or not (yes or can_ask):
+        return "yes" if yes else "unasked"
+    paper = Paper(stderr=True)
+    for key, costs in (("doctor.asking", False), ("doctor.asking_tokens", True)):
+        if asked := [each.row.title for each in machine.set_up if asks_for_a_token(each) is costs]:
+            for line in wrap(say(key, providers=", ".join(asked)), paper.room or _UNBROKEN):
+                paper.print(line, style="dim")
+    if yes:
+        return "yes"
+    print(say("doctor.question"), end=" ", file=sys.stderr, flush=True)
+    word = sys.stdin.readline()
+    return "yes" if word and word.strip().lower() in _AGREED else "offline"
+
+
+_AGREED = ("", "y", "yes", "是", "好")
 
 
 def _findings(machine: Machine) -> Iterator[tuple[Check, Finding]]:

@@ -18,6 +18,7 @@ from thalweg.cli.told import told
 from thalweg.cli.words import explain, say
 from thalweg.config import Settings, load
 from thalweg.ledger.entry import LedgerError
+from thalweg.server.recording import CannotRecord
 from thalweg.server.serve import serve as serve_until_signal
 
 
@@ -28,10 +29,23 @@ def serve(
     home: Annotated[Path | None, Parameter(metavar="FOLDER"), explain("serve.home")] = None,
     config: Annotated[Path | None, Parameter(metavar="FILE"), explain("serve.config")] = None,
     simulate: Annotated[bool | None, explain("serve.simulate")] = None,
+    record: Annotated[Path | None, Parameter(metavar="FOLDER"), explain("serve.record")] = None,
+    record_max_mb: Annotated[float | None, Parameter(metavar="MIB"), explain("serve.record_max_mb")] = None,
+    record_simulated: Annotated[bool, Parameter(negative=""), explain("serve.record_simulated")] = False,
+    replay: Annotated[Path | None, Parameter(metavar="FOLDER"), explain("serve.replay")] = None,
     open_page: Annotated[bool, Parameter(name="--open", negative=""), explain("serve.open")] = False,
 ) -> int:
     """Run the gateway until a signal."""
-    flags: dict[str, Any] = {"host": host, "port": port, "home": home, "simulate": simulate}
+    flags: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "home": home,
+        "simulate": simulate,
+        "record": record,
+        "record_max_mb": record_max_mb,
+        "record_simulated": record_simulated,
+        "replay": replay,
+    }
 
     def again(**others: Any) -> Settings:
         return load(config=config, **(flags | others))
@@ -49,6 +63,8 @@ def serve(
         uvloop.run(running)
     except LedgerError as error:
         return _failed(told(error))
+    except CannotRecord as error:
+        return _failed(say("serve.cannot_record", folder=error.filename, why=error.strerror))
     except OSError as error:
         # An address has no file name, a home that cannot be made or written has.
         if error.filename:

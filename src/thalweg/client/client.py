@@ -26,10 +26,9 @@ from thalweg.dialects.base import UpstreamBody, UpstreamSide
 from thalweg.dialects.registry import DIALECTS
 from thalweg.relay.translator import Reader
 from thalweg.server.models import Directory, Target
-from thalweg.server.simulated import Play
+from thalweg.server.simulated import in_process
 from thalweg.upstream.base import Connector, UpstreamRequest
 from thalweg.upstream.connector import HttpConnector
-from thalweg.upstream.played import PlayedConnector
 from thalweg.upstream.proxy import ProxySettings
 
 _SIMULATED_ORIGIN = Origin("http", "simulator.invalid", 80)
@@ -100,7 +99,7 @@ class Client:
         """Made when it is first needed, because it belongs to an event loop."""
         if target.provider is None:
             if self._simulator is None:
-                self._simulator = PlayedConnector(Play())
+                self._simulator = in_process(self._settings)
             return self._simulator
         if self._connector is None:
             self._connector = _connector(self._settings)

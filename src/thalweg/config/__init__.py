@@ -3,7 +3,7 @@
 from thalweg.canon.policy import Timeouts
 from thalweg.config.addresses import parse_base_url
 from thalweg.config.errors import ConfigError, FileError, Phrase, Problem
-from thalweg.config.load import home, language, load, load_client, proxy_variables
+from thalweg.config.load import home, language, load, load_client, proxy_variables, set_variables
 from thalweg.config.settings import (
     LOOPBACK_HOSTS,
     Buffers,
@@ -13,6 +13,7 @@ from thalweg.config.settings import (
     Limits,
     LogForm,
     ProviderSettings,
+    Recording,
     Settings,
 )
 from thalweg.config.variables import VARIABLES, nearest
@@ -31,6 +32,7 @@ __all__ = [
     "Phrase",
     "Problem",
     "ProviderSettings",
+    "Recording",
     "Settings",
     "Timeouts",
     "home",
@@ -40,4 +42,5 @@ __all__ = [
     "nearest",
     "parse_base_url",
     "proxy_variables",
+    "set_variables",
 ]

@@ -107,7 +107,7 @@ def _row(row: Row, key: str, values: Mapping[str, Any], origins: _Origins) -> Ef
 
 def _values(settings: Settings) -> dict[str, Any]:
     """The value of every setting that has one place."""
-    limits, buffers = settings.limits, settings.buffers
+    limits, buffers, recording = settings.limits, settings.buffers, settings.recording
     server = {
         "host": settings.host,
         "port": settings.port,
@@ -135,6 +135,11 @@ def _values(settings: Settings) -> dict[str, Any]:
             "frame_mb": buffers.frame_bytes / _MIB,
             "answer_mb": buffers.answer_bytes / _MIB,
             "total_mb": buffers.total_bytes / _MIB,
+        },
+        "recording": {
+            "folder": str(recording.folder) if recording.folder is not None else None,
+            "most_mb": recording.most_bytes / _MIB,
+            "replay": str(settings.replay_folder),
         },
         "timeouts": asdict(settings.timeouts),
         "attempts": asdict(settings.attempts),

@@ -19,7 +19,7 @@ from thalweg.config.keys import Secret
 from thalweg.config.kinds import Reading, Spot, shown
 from thalweg.config.positions import Path as Way
 from thalweg.config.positions import lines_of
-from thalweg.config.table import BUFFERS, FILE, SERVER
+from thalweg.config.table import BUFFERS, FILE, RECORDING, SERVER
 from thalweg.config.variables import OF_PROVIDER, nearest
 from thalweg.profiles.base import ModelRow, Profile, Provider
 from thalweg.profiles.providers import PROVIDERS, SIMULATORS
@@ -239,7 +239,7 @@ def _prices(tree: Mapping[str, dict[str, Any]], spot: Spot, known: set[str]) -> 
 def _variables(tree: Mapping[str, Any], top: Spot) -> dict[str, Given]:
     """What the file says in place of variables."""
     given = {}
-    for section, table in (("server", SERVER), ("buffers", BUFFERS)):
+    for section, table in (("server", SERVER), ("buffers", BUFFERS), ("recording", RECORDING)):
         for row in table.rows:
             if row.variable and row.name in (said := tree.get(section, {})):
                 given[row.variable] = _given(said[row.name], top.below(section, row.name))

@@ -14,7 +14,8 @@ from thalweg.config.file import FileSettings
 from thalweg.config.providers import provider, rows
 from thalweg.config.settings import ClientSettings, Language, Limits, Settings
 from thalweg.config.sources import Environment, Sources, environment_of, gather, with_home
-from thalweg.config.variables import ignored
+from thalweg.config.variables import OF_PROVIDER, VARIABLES, ignored
+from thalweg.profiles.providers import PROVIDERS, SIMULATORS
 
 _LANGUAGE_VARIABLES = ("THALWEG_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
 _NOTHING = FileSettings(path=Path())
@@ -48,13 +49,14 @@ def settle(sources: Sources, **flags: object) -> Settings:
         find_engines=values.truth("THALWEG_FIND_ENGINES", env, default=True),
         fetch_media=values.truth("THALWEG_FETCH_MEDIA", env, default=True),
         timeouts=values.timeouts(env, file.timeouts),
-        attempts=file.attempts,
+        attempts=values.attempts(env, file.attempts),
         leave=file.leave or Leave(),
         aliases=dict(file.aliases),
         prices=dict(file.prices),
         proxy_environment=addresses.proxies(env),
         limits=_limits(env, file),
         buffers=values.buffers(env),
+        recording=values.recording(given, env),
         log=values.log(env),
         ca_file=_ca_file(env),
         ignored=ignored(env),
@@ -77,6 +79,16 @@ def home(flag: Path | None = None, environment: Mapping[str, str] | None = None)
 def proxy_variables(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Names of the usual proxy variables that are set, whether they are used or not."""
     return addresses.proxies_that_are_set(environment_of(environment, None)[0])
+
+
+def set_variables(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Names of the variables that are set and mean something here, ours first. Never a value: some are keys."""
+    env, _ = environment_of(environment, None)
+    known = (*PROVIDERS, *SIMULATORS.values())
+    theirs = {name for row in known for name in (row.base_url_variable, *row.key_variables)}
+    theirs |= {f"{name}_FILE" for row in known for name in row.key_variables}
+    added = [name for name in sorted(env) if OF_PROVIDER.fullmatch(name)]
+    return tuple(name for name in (*VARIABLES, *sorted(theirs), *added) if name and env.get(name))
 
 
 def load_client(

@@ -81,6 +81,19 @@ class Buffers(msgspec.Struct, frozen=True, kw_only=True):
     """Everything together, requests' bodies included."""
 
 
+class Recording(msgspec.Struct, frozen=True, kw_only=True):
+    """What is recorded of upstreams' answers, and where recordings are played from."""
+
+    folder: Path | None = None
+    """Where answers are recorded to; `None` records nothing."""
+    most_bytes: int = 1024 * 1024 * 1024
+    """What the folder may take; nothing more is recorded then. The variable counts in MiB."""
+    simulated: bool = False
+    """Whether the simulator's answers are recorded, too."""
+    replay: Path | None = None
+    """Where `replay/NAME` looks; `None` is where answers are recorded to, else a folder of the home."""
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set, with its default."""
 
@@ -106,6 +119,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     prices: dict[str, PriceOverride] = {}
     """By `provider/model`: what the operator pays, before any price that is known."""
     buffers: Buffers = Buffers()
+    recording: Recording = Recording()
     log: LogForm = "auto"
     """The form of the log; `auto` is `pretty` on a terminal and `json` elsewhere, `off` leaves out requests."""
     proxy_environment: dict[str, str] = {}
@@ -123,6 +137,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the listener."""
         return self.host in LOOPBACK_HOSTS
+
+    @property
+    def replay_folder(self) -> Path:
+        """Where recordings are played from."""
+        return self.recording.replay or self.recording.folder or self.home / "recordings"
 
     @property
     def main_providers(self) -> list[ProviderSettings]:

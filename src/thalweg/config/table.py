@@ -28,7 +28,7 @@ from thalweg.config.kinds import (
     number,
     whole,
 )
-from thalweg.config.settings import Buffers, Limits, LogForm
+from thalweg.config.settings import Buffers, Limits, LogForm, Recording
 from thalweg.config.variables import VARIABLES
 from thalweg.profiles.base import Switch, UnaskedUsage
 from thalweg.profiles.providers import ANTHROPIC_REPAIRS, CHAT_REPAIRS, GEMINI_REPAIRS, RESPONSES_REPAIRS
@@ -104,6 +104,14 @@ BUFFERS = Table(
     )
 )
 
+RECORDING = Table(
+    (
+        _server("folder", FilePath(), variable="THALWEG_RECORD"),
+        _server("most_mb", MIB, Recording().most_bytes // _MIB, variable="THALWEG_RECORD_MB"),
+        _server("replay", FilePath(), variable="THALWEG_REPLAY"),
+    )
+)
+
 _WAITS: dict[str, tuple[Kind, str]] = {
     "connect_s": (SECONDS, "Seconds until an upstream must be connected."),
     "first_byte_s": (SECONDS, "Seconds until an upstream must begin to answer."),
@@ -133,7 +141,7 @@ SOME_TIMEOUTS = _waits(of_all=False)
 
 _TRIES: dict[str, tuple[Kind, str]] = {
     "most": (whole(1, 100), "Attempts in all, over every route and key."),
-    "each": (whole(1, 100), "Attempts at one route, with the same key or others."),
+    "each": (whole(1, 100), "Attempts at one route with one key."),
     "backoff_s": (SECONDS_OR_0, "Seconds before the second attempt at a route; they double each time."),
     "backoff_most_s": (SECONDS_OR_0, "The longest wait; an upstream that asks for more is passed over."),
     "cool_down_after": (
@@ -141,6 +149,10 @@ _TRIES: dict[str, tuple[Kind, str]] = {
         "Failures in a row after which an upstream is left alone for a while; 0: never.",
     ),
     "cool_down_s": (SECONDS, "Seconds of that while; they double with each probe that fails."),
+    "commit_after_s": (
+        SECONDS,
+        "Seconds without content after which the answer begins all the same; a failure after that is told.",
+    ),
     "hedge_after_s": (SECONDS_OR_0, "Seconds without content after which the next route is asked, too; 0: never."),
 }
 
@@ -267,6 +279,7 @@ FILE = Table(
         Row(name="server", kind=SERVER, says="The gateway itself."),
         Row(name="limits", kind=LIMITS, says="What a client may send."),
         Row(name="buffers", kind=BUFFERS, says="How many bytes may be held."),
+        Row(name="recording", kind=RECORDING, says="What is recorded of providers' answers, and played."),
         Row(name="timeouts", kind=TIMEOUTS, says="How long an upstream may take."),
         Row(name="attempts", kind=ATTEMPTS, says="How often a request is tried before its client hears of a failure."),
         Row(name="leave", kind=LEAVE, says="What becomes of an answer when its client goes.", default="cancel"),

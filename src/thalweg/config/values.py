@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import cast, get_args
 
-from thalweg.canon.policy import Timeouts, Waits
+from msgspec.structs import replace
+
+from thalweg.canon.policy import Attempts, Timeouts, Waits
 from thalweg.config.errors import ConfigError
-from thalweg.config.settings import Buffers, Limits, LogForm
+from thalweg.config.settings import Buffers, Limits, LogForm, Recording
 from thalweg.config.variables import VARIABLES
 
 LONGEST_S = 86_400.0
 MOST_MIB = 1024 * 1024
 LEAST_KEY = 8
+MOST_ATTEMPTS = 100
 
 
 def port_variable(env: Mapping[str, str]) -> str:
@@ -93,6 +96,40 @@ def timeouts(env: Mapping[str, str], said: Waits = Waits()) -> Timeouts:  # noqa
     names = {field: name for field, name in names.items() if name in VARIABLES}
     given = {field: _seconds(name, env[name]) for field, name in names.items() if env.get(name, "").strip()}
     return Timeouts(**{**said.said(), **given})
+
+
+def attempts(env: Mapping[str, str], said: Attempts) -> Attempts:
+    """`THALWEG_ATTEMPTS`, over what is `said` below it."""
+    text = env.get("THALWEG_ATTEMPTS", "").strip()
+    if not text:
+        return said
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_ATTEMPTS):
+        raise ConfigError(f"THALWEG_ATTEMPTS must be a number from 1 to {MOST_ATTEMPTS}, not {text!r}.")
+    return replace(said, most=int(text))
+
+
+def recording(given: Mapping[str, object], env: Mapping[str, str]) -> Recording:
+    """What is recorded and played. Raises `ConfigError`."""
+    most = str(given.get("record_max_mb") or env.get("THALWEG_RECORD_MB", "")).strip()
+    return Recording(
+        folder=_folder("THALWEG_RECORD (or --record)", given.get("record"), env.get("THALWEG_RECORD", "")),
+        most_bytes=mebibytes("THALWEG_RECORD_MB (or --record-max-mb)", most) if most else Recording().most_bytes,
+        simulated=bool(given.get("record_simulated", False)),
+        replay=_folder("THALWEG_REPLAY (or --replay)", given.get("replay"), env.get("THALWEG_REPLAY", "")),
+    )
+
+
+def _folder(name: str, flag: object, variable: str) -> Path | None:
+    wish = str(flag or variable).strip()
+    if not wish:
+        return None
+    try:
+        folder = Path(wish).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{name} must name a folder: whose '~' is meant is not known.") from error
+    if folder.is_file():
+        raise ConfigError(f"{name} must name a folder, and {wish!r} is a file.")
+    return folder
 
 
 def _seconds(name: str, text: str, *, or_none: bool = False) -> float:

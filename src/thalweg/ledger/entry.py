@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from thalweg.canon.usage import Usage, UsageSource
+from thalweg.canon.usage import MOST_TOKENS, Usage, UsageSource
 
 Outcome = Literal["complete", "cancelled", "upstream_error", "crashed", "refused", "gateway_error"]
 """How an attempt ended.
@@ -23,9 +23,6 @@ Outcome = Literal["complete", "cancelled", "upstream_error", "crashed", "refused
 - `refused`: the upstream answered with an error status before any content;
 - `gateway_error`: our fault.
 """
-
-MOST_TOKENS = 10**12
-"""More than any one answer can use. A larger count is an upstream's nonsense, and would make a later sum overflow."""
 
 LAST_MS = 2**62
 """A time after all others, in unix milliseconds: the end of a range that has none."""

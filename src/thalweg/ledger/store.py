@@ -37,6 +37,10 @@ from thalweg.ledger.entry import LedgerError, Reservation, Settlement, believabl
 
 SOUND_SQLITE = (3, 51, 3)
 """The first SQLite in which two connections may write and checkpoint one WAL file at once."""
+SOUND_BACKPORTS = ((3, 44, 6), (3, 50, 7))
+"""The first ones of older lines that have the same mend (sqlite.org/wal.html, "The WAL-Reset Bug")."""
+WITHDRAWN_SQLITE = (3, 52, 0)
+"""Published on 2026-03-06 and taken back within a week. It has the mend, and faults of its own."""
 
 BUSY_TIMEOUT_S = 0.8
 """How long to wait for somebody else's lock on the file. A client shall know within a second that we cannot write."""
@@ -355,9 +359,15 @@ class _Writer:
             _call_soon(ending.waiter, _conclude, ending.waiter, None, len(self._settlings))
 
 
+def is_sound_sqlite(version: tuple[int, ...]) -> bool:
+    """Whether two connections may write and checkpoint one WAL file at once."""
+    lines: dict[tuple[int, ...], tuple[int, ...]] = {sound[:2]: sound for sound in SOUND_BACKPORTS}
+    return version >= lines.get(version[:2], SOUND_SQLITE)
+
+
 def sqlite_version_warning() -> str | None:
     """Return a sentence when this SQLite is older than is sound, else `None`."""
-    if sqlite3.sqlite_version_info >= SOUND_SQLITE:
+    if is_sound_sqlite(sqlite3.sqlite_version_info):
         return None
     sound = ".".join(map(str, SOUND_SQLITE))
     return (

@@ -8,7 +8,8 @@ true there is a `report`, and nothing changes any more.
 
     HOLDING    nothing was sent to the client; frames before the first content are held (the commit gate)
     SENDING    the head is out, frames pass as they come
-    LINGERING  the client has left after the finish reason; the usage that follows it is waited for
+    LINGERING  the client has left; what is still to come is read for the ledger: the usage that follows the finish
+               reason, or as much as the plan's `leave` says
     ENDED      nothing more will be read
 
 What cannot be in here: a socket, a task, a dialect's words.
@@ -24,11 +25,13 @@ import msgspec
 from thalweg.canon.errors import Cancelled, GatewayError, OurError, UpstreamBroke, UpstreamError, UpstreamTimeout
 from thalweg.canon.events import Event, ResponseEnded, ResponseFailed
 from thalweg.canon.fold import Fold, unfold
+from thalweg.canon.policy import Leave
 from thalweg.canon.request import Request
 from thalweg.canon.response import Response
 from thalweg.canon.usage import Usage, UsageSource, estimate_tokens
 from thalweg.dialects.base import Dialect, Relayer, UpstreamBody, UpstreamSide, Watch, WireRequest, watch_of
 from thalweg.framing.sse import SseDecoder
+from thalweg.relay.attempts import Tries
 from thalweg.relay.budget import SMALL_BYTES, Share, no_room
 from thalweg.relay.taps import Outcome, Report
 from thalweg.relay.translator import Listener, Reader, Translator
@@ -44,12 +47,15 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 
 class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """How long each wait may take, in seconds."""
+    """How long each wait may take, in seconds; see `canon.policy.Timeouts`."""
 
     connect_s: float = 5.0
     first_byte_s: float = 600.0
+    first_content_s: float = 0.0
     gap_s: float = 300.0
     whole_s: float = 3600.0
+    floor_tokens_per_s: float = 0.0
+    floor_window_s: float = 30.0
     commit_after_s: float = 10.0
     keepalive_s: float = 10.0
 
@@ -87,6 +93,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """Headers of ours that every answer carries."""
     timing: Timing = Timing()
     bounds: Bounds = Bounds()
+    leave: Leave = Leave()
+    """What becomes of the upstream's answer when the client goes."""
+    tries: Tries | None = None
+    """Says whether another attempt follows a failure before the first content; `None` for this one alone."""
 
     @property
     def answer_id(self) -> str:
@@ -123,6 +133,7 @@ class Exchange:
         "_content_underway",
         "_decoder",
         "_end",
+        "_floor",
         "_fold",
         "_held",
         "_held_bytes",
@@ -138,6 +149,7 @@ class Exchange:
         "client_gone",
         "ended_at",
         "error",
+        "faltered",
         "first_content_at",
         "first_delivered_at",
         "head",
@@ -180,6 +192,8 @@ class Exchange:
         self.watch = Watch()
         self.outcome: Outcome | None = None
         self.error: GatewayError | None = None
+        self.faltered = False
+        """Whether it ended before the first content, the client was told nothing, and another attempt follows."""
         self.upstream_status: int | None = None
         self.status: int | None = None
         """The HTTP status that the client was told."""
@@ -200,7 +214,8 @@ class Exchange:
         """Bytes that were taken and are not yet delivered."""
         self._content_underway = False
         """Whether what was last taken came with or after the first content."""
-        self._linger_until = 0.0
+        self._linger_until, self._floor = 0.0, (now, 0)
+        """Until when it lingers; since when the throughput is looked at, and the tokens that had come by then."""
         self._upstream_headers: Headers = ()
         self._kept: list[bytes] = []
         self._kept_bytes = 0
@@ -343,10 +358,18 @@ class Exchange:
         if self.phase is Phase.ENDED:
             return
         if self.watch.finished and self._body is Exchange._relay:
-            self.phase, self._linger_until, self._pass_on = Phase.LINGERING, now + LINGER_S, None
-            self.ended_at = now
+            self._linger(LINGER_S, now)
+            return
+        leave = self.plan.leave
+        if leave.kind in ("linger", "drain") and self.error is None and self.sent_at is not None:
+            self._linger(leave.seconds or self.plan.timing.whole_s, now)
             return
         self._finish("cancelled", Wish.ABORT, now)
+
+    def _linger(self, seconds: float, now: float) -> None:
+        """Read on without a client."""
+        self.phase, self._linger_until, self._pass_on = Phase.LINGERING, now + seconds, None
+        self.ended_at = now
 
     def cancelled(self, error: Cancelled, now: float) -> None:
         """Somebody with a right to it stops this answer; the client is told."""
@@ -366,7 +389,7 @@ class Exchange:
         if self.phase is Phase.ENDED:
             return
         if self.phase is Phase.LINGERING:
-            if now >= self._linger_until:
+            if now >= self._linger_until or self._drained() or self._late(now, reading=reading) is not None:
                 self._finish("cancelled", Wish.ABORT, now)
             return
         if (kept := self._translated_bytes) > SMALL_BYTES and not self._fits(kept, now):
@@ -390,23 +413,53 @@ class Exchange:
         ):
             self._say_alive(now)
 
+    def _drained(self) -> bool:
+        """Whether as much was read without a client as its plan allows."""
+        most = self.plan.leave.tokens
+        return bool(most) and not self.watch.finished and self._tokens() >= most
+
+    def _tokens(self) -> int:
+        """Output tokens that were read, estimated."""
+        return estimate_tokens(self.watch.narrow_chars, self.watch.wide_chars)
+
     def _late(self, now: float, *, reading: bool) -> UpstreamTimeout | None:
+        """The wait that took too long, if one did."""
         timing, provider = self.plan.timing, self.plan.upstream.provider
-        if now - self.started_at > timing.whole_s:
-            return UpstreamTimeout(
-                f"the answer took longer than {timing.whole_s:g} s", phase="whole", provider=provider
-            )
+        if _over(timing.whole_s, now - self.started_at):
+            text = f"the answer took longer than {timing.whole_s:g} s"
+            return UpstreamTimeout(text, phase="whole", provider=provider)
         if self.sent_at is None or not reading:
+            self._floor = (now, self._tokens())
             return None
         silent = now - self.heard_at
         if self.upstream_status is None:
-            if silent > timing.first_byte_s:
+            if _over(timing.first_byte_s, silent):
                 text = f"{provider} did not begin to answer within {timing.first_byte_s:g} s"
                 return UpstreamTimeout(text, phase="first_byte", provider=provider)
-        elif silent > timing.gap_s:
+        elif _over(timing.gap_s, silent):
             text = f"{provider} sent nothing for {timing.gap_s:g} s"
             return UpstreamTimeout(text, phase="gap", provider=provider)
-        return None
+        if not self.plan.upstream_streams:
+            return None
+        if self.first_content_at is None:
+            self._floor = (now, 0)
+            if _over(timing.first_content_s, now - self.sent_at):
+                text = f"{provider} had said nothing within {timing.first_content_s:g} s"
+                return UpstreamTimeout(text, phase="first_content", provider=provider)
+            return None
+        return self._too_slow(now) if timing.floor_tokens_per_s else None
+
+    def _too_slow(self, now: float) -> UpstreamTimeout | None:
+        """Whether the answer has fallen below the throughput that is asked of it."""
+        timing, (since, before) = self.plan.timing, self._floor
+        if now - since < timing.floor_window_s or self.watch.finished:
+            return None
+        made, self._floor = self._tokens() - before, (now, self._tokens())
+        if made >= timing.floor_tokens_per_s * (now - since):
+            return None
+        provider = self.plan.upstream.provider
+        text = f"{provider} fell below {timing.floor_tokens_per_s:g} tokens a second for {timing.floor_window_s:g} s"
+        return UpstreamTimeout(text, phase="floor", provider=provider)
 
     # Streams.
 
@@ -434,7 +487,7 @@ class Exchange:
         elif self._decoder.dropping:
             # The end of such a frame may never come: what is lost is lost already.
             text = f"{self.plan.upstream.provider} sent a frame of more than {self.plan.bounds.frame_bytes} bytes"
-            self._fail(UpstreamBroke(text, provider=self.plan.upstream.provider), now)
+            self._fail(self._too_large(text), now)
         elif self.phase is Phase.HOLDING and (watch.content_seen or self._held_bytes > MAX_HELD_BYTES):
             self._commit(now)
         kept = self._translated_bytes
@@ -503,8 +556,14 @@ class Exchange:
         if self._kept_bytes <= most:
             return False
         text = f"{self.plan.upstream.provider} sent a whole answer of more than {most} bytes"
-        self._fail(UpstreamBroke(text, provider=self.plan.upstream.provider), now)
+        self._fail(self._too_large(text), now)
         return True
+
+    def _too_large(self, text: str) -> UpstreamBroke:
+        """An answer that is more than we hold. It would be the same once more."""
+        error = UpstreamBroke(text, provider=self.plan.upstream.provider)
+        error.retryable = False
+        return error
 
     def _whole_ended(self, now: float) -> None:
         body = b"".join(self._kept)
@@ -600,9 +659,20 @@ class Exchange:
             # Another vendor's words mean nothing to this client's programs, and its fields are not the client's.
             error.provider_type = error.code = error.param = None
         self.error = error
-        if not self.client_gone:
+        self.faltered = self._gives_way(error, outcome, now)
+        if not (self.client_gone or self.faltered):
             self._tell(error)
         self._finish(outcome, wish, now)
+
+    def _gives_way(self, error: GatewayError, outcome: Outcome, now: float) -> bool:
+        """Whether the client, who knows of nothing yet, is not told of this either, because another attempt follows."""
+        tries = self.plan.tries
+        if tries is None or self.client_gone or outcome not in ("upstream_error", "refused"):
+            return False
+        if self.phase is not Phase.HOLDING or self.watch.content_seen or self.first_content_at is not None:
+            tries.broke(error, now)
+            return False
+        return tries.another(error, now)
 
     def _tell(self, error: GatewayError) -> None:
         if self.phase is Phase.SENDING and not self.plan.asked.stream:
@@ -624,8 +694,8 @@ class Exchange:
         if self.phase is Phase.ENDED:
             return
         if self.phase is Phase.LINGERING:
-            # The client's leaving was the end, whatever becomes of the wait for usage.
-            outcome = "complete" if self.watch.done else "cancelled"
+            # The client's leaving was the end, whatever becomes of the wait for what was still to come.
+            outcome = "complete" if self.watch.done and self.plan.leave.kind == "cancel" else "cancelled"
         else:
             self.ended_at = now
         self.phase, self.outcome, self.wish = Phase.ENDED, outcome, wish
@@ -648,7 +718,7 @@ class Exchange:
         most = self.plan.bounds.answer_bytes
         if kept > most and self.phase is not Phase.ENDED:
             text = f"{self.plan.upstream.provider} sent more than {most} bytes that must be kept for this client"
-            self._fail(UpstreamBroke(text, provider=self.plan.upstream.provider), now)
+            self._fail(self._too_large(text), now)
             return False
         return self._weigh(now)
 
@@ -681,6 +751,8 @@ class Exchange:
         self._say([_WHOLE_KEEPALIVE])
 
     def _answer(self, status: int, headers: Headers, body: bytes) -> None:
+        if self.client_gone:
+            return
         length = (b"content-length", b"%d" % len(body))
         passed = _passed(self._upstream_headers)
         self.head = (status, (*headers, length, *self.plan.headers, *passed))
@@ -726,6 +798,7 @@ class Exchange:
             longest_gap_ms=self.longest_gap_s * 1000,
             upstream_closed_ms=_ms(self.ended_at, closed_at) if self.outcome == "cancelled" else None,
             repaired=self.watch.repaired,
+            faltered=self.faltered,
         )
 
     def _usage(self) -> tuple[Usage, UsageSource]:
@@ -768,6 +841,11 @@ def _relayer(plan: Plan) -> Relayer:
 _JSON = (b"content-type", b"application/json")
 _WHOLE_KEEPALIVE = b"\n"
 _STREAM_HEADERS: Headers = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+
+def _over(most_s: float, waited_s: float) -> bool:
+    """Whether a wait was longer than it may be; 0 sets no bound."""
+    return bool(most_s) and waited_s > most_s
 
 
 def _ms(begin: float | None, end: float | None) -> float | None:

@@ -286,7 +286,7 @@ class Pump:
             exchange.delivered(_now())
             if self._paused and exchange.pending_bytes <= self._low_water:
                 self._resume()
-        if exchange.over and not (self._ended or exchange.client_gone):
+        if exchange.over and not (self._ended or exchange.client_gone or exchange.faltered):
             # It ended after its last bytes were on their way.
             await self._send(b"")
 

@@ -38,6 +38,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     was. A connection that was still being opened, and the simulator in this process, count as closed when told to."""
     repaired: dict[str, int]
     """How many frames each repair row changed."""
+    faltered: bool = False
+    """Whether the client was told nothing of it, because another attempt follows."""
 
 
 class Tap(Protocol):

@@ -7,6 +7,7 @@ route says in the table below who may call it; there is no way to add one that d
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable, Iterable
 from typing import Literal
@@ -19,6 +20,7 @@ from thalweg.canon.scrub import blame
 from thalweg.config import Settings
 from thalweg.dialects.registry import DIALECTS
 from thalweg.ledger.entry import Store
+from thalweg.relay.attempts import Health
 from thalweg.relay.budget import Budget
 from thalweg.relay.turns import TurnStore
 from thalweg.server.endpoints.count import CountTokens
@@ -36,12 +38,11 @@ from thalweg.server.media import MediaFiller
 from thalweg.server.meter import note_other, note_refused
 from thalweg.server.metrics import Metrics
 from thalweg.server.shapes import encode_error, is_gemini_call, is_gemini_count, is_gemini_generation
-from thalweg.server.simulated import Play
+from thalweg.server.simulated import in_process
 from thalweg.server.wire import App, Headers, Message, Receive, Scope, Send, send_answer
 from thalweg.upstream.base import Connector
 from thalweg.upstream.connector import HttpConnector
 from thalweg.upstream.fetch import MediaFetcher
-from thalweg.upstream.played import PlayedConnector
 from thalweg.upstream.proxy import ProxySettings
 
 _log = logging.getLogger("thalweg.server")
@@ -229,12 +230,17 @@ def _single_slashes(path: str) -> str:
     return path
 
 
+def proxies_of(settings: Settings) -> ProxySettings | None:
+    """The proxies on the way to upstreams. A proxy is for other machines: its loopback is not ours."""
+    if not settings.proxy_environment:
+        return None
+    proxy = ProxySettings.from_mapping(settings.proxy_environment)
+    return msgspec.structs.replace(proxy, no_proxy=(*proxy.no_proxy, *_LOOPBACK))
+
+
 def make_connector(settings: Settings) -> HttpConnector:
-    """The connector for real upstreams. A proxy is for other machines: its loopback is not ours."""
-    proxy = ProxySettings.from_mapping(settings.proxy_environment) if settings.proxy_environment else None
-    if proxy is not None:
-        proxy = msgspec.structs.replace(proxy, no_proxy=(*proxy.no_proxy, *_LOOPBACK))
-    return HttpConnector(proxy=proxy, ca_file=settings.ca_file)
+    """The connector for real upstreams."""
+    return HttpConnector(proxy=proxies_of(settings), ca_file=settings.ca_file)
 
 
 def make_fetcher(settings: Settings) -> MediaFetcher:
@@ -243,9 +249,9 @@ def make_fetcher(settings: Settings) -> MediaFetcher:
     return MediaFetcher(proxy=proxy, ca_file=settings.ca_file)
 
 
-def make_simulator() -> Connector:
-    """The simulator as an upstream in this process."""
-    return PlayedConnector(Play())
+def make_simulator(settings: Settings) -> Connector:
+    """The simulator, and recordings, as an upstream in this process."""
+    return in_process(settings)
 
 
 def make_gateway(
@@ -282,5 +288,7 @@ def make_gateway(
             media=MediaFiller(fetcher or make_fetcher(settings), allowed=settings.fetch_media),
             metrics=Metrics(now),
             log=log,
+            health=Health(),
+            chance=random.Random(),  # noqa: S311  # it spreads load and pauses
         )
     )

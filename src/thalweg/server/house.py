@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import time
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import msgspec
 from thalweg.config import Settings
 from thalweg.dialects.base import Dialect
 from thalweg.ledger.entry import Store
+from thalweg.relay.attempts import Health
 from thalweg.relay.budget import Budget
 from thalweg.relay.turns import TurnStore
 from thalweg.server.auth import Doorkeeper
@@ -55,6 +57,10 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     media: MediaFiller
     metrics: Metrics
     log: Log
+    health: Health
+    """What has failed of late."""
+    chance: random.Random
+    """Draws spread load; nothing about them is secret."""
 
     @property
     def settings(self) -> Settings:

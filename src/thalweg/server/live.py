@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from thalweg.canon.errors import Cancelled, NotFound, Unavailable
 from thalweg.relay.budget import Budget
-from thalweg.relay.pump import Pump
+from thalweg.relay.course import Course
 from thalweg.server.auth import Identity
 from thalweg.server.streaming import AsgiClient
 
@@ -18,18 +18,18 @@ SWEEP_S = 0.25
 class _Live(NamedTuple):
     """A stream under way."""
 
-    pump: Pump
+    course: Course
     owner: Identity
     client: AsgiClient
 
     def loose_bytes(self) -> int:
         """What it holds and has not asked the budget for."""
-        exchange = self.pump.exchange
+        exchange = self.course.exchange
         return max(exchange.held_bytes - exchange.share.answer_bytes, 0) + self.client.unsent_bytes
 
 
 class LiveStreams:
-    """Every pump that runs, with its owner. Lives as long as the server."""
+    """Every course that is run, with its owner. Lives as long as the server."""
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
@@ -47,9 +47,9 @@ class LiveStreams:
         """The streams under way, the oldest first."""
         return tuple(self._streams)
 
-    def add(self, stream_id: str, pump: Pump, owner: Identity, client: AsgiClient) -> None:
+    def add(self, stream_id: str, course: Course, owner: Identity, client: AsgiClient) -> None:
         """Enter a stream. The sweep runs as long as there is one."""
-        self._streams[stream_id] = _Live(pump, owner, client)
+        self._streams[stream_id] = _Live(course, owner, client)
         self._idle.clear()
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().create_task(self._ticking())
@@ -61,18 +61,18 @@ class LiveStreams:
             self._idle.set()
             self._budget.surveyed_bytes = 0
 
-    def find(self, stream_id: str, caller: Identity) -> Pump:
+    def find(self, stream_id: str, caller: Identity) -> Course:
         """The caller's stream of that id. Raises `NotFound`, the same for another's as for none."""
         live = self._streams.get(stream_id)
         if live is None or live.owner != caller:
             raise NotFound("There is no such stream under way.", code="stream_not_found")
-        return live.pump
+        return live.course
 
-    def cancel(self, stream_id: str, caller: Identity) -> Pump:
-        """Stop a stream and return its pump, over."""
-        pump = self.find(stream_id, caller)
-        pump.cancel(Cancelled("The stream was cancelled."))
-        return pump
+    def cancel(self, stream_id: str, caller: Identity) -> Course:
+        """Stop a stream and return its course, over."""
+        course = self.find(stream_id, caller)
+        course.cancel(Cancelled("The stream was cancelled."))
+        return course
 
     async def drain(self, timeout_s: float) -> int:
         """Wait for every stream to end, then end the rest honestly. Returns how many had to be ended."""
@@ -81,9 +81,9 @@ class LiveStreams:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
         except TimeoutError:
-            left = [live.pump for live in self._streams.values()]
-            for pump in left:
-                pump.shut_down(Unavailable("The gateway is shutting down."))
+            left = [live.course for live in self._streams.values()]
+            for course in left:
+                course.shut_down(Unavailable("The gateway is shutting down."))
             return len(left)
         return 0
 
@@ -103,6 +103,6 @@ class LiveStreams:
                 return
             now, loose_bytes = time.monotonic(), 0
             for live in list(self._streams.values()):
-                live.pump.tick(now)
+                live.course.tick(now)
                 loose_bytes += live.loose_bytes()
             self._budget.surveyed_bytes = loose_bytes

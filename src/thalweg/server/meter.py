@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from msgspec.structs import replace
+
 from thalweg.canon.errors import GatewayError
 from thalweg.canon.scrub import name_of, path_of
 from thalweg.ledger.entry import Reservation, Settlement, Store
@@ -55,6 +57,7 @@ class Observer:
     __slots__ = (
         "_began",
         "_dialect",
+        "_faltered",
         "_headers",
         "_house",
         "_scope",
@@ -72,6 +75,7 @@ class Observer:
         self._headers = headers
         self._dialect = dialect
         self._began = time.monotonic()
+        self._faltered: Report | None = None
         self.trace: Trace | None = None
         """Its place in a trace; `None` where the client sent none."""
         self.caller: Identity | None = None
@@ -86,9 +90,13 @@ class Observer:
         self.trace = trace_of(self._scope["headers"])
 
     def ended(self, report: Report) -> None:
-        """The attempt is over."""
+        """An attempt is over. One that another follows is counted; the line is for the last."""
         house, asked = self._house, self.reservation
         assert asked is not None
+        self._faltered = report if report.faltered else None
+        if report.faltered:
+            house.metrics.faltered(upstream=asked.provider, report=report)
+            return
         house.metrics.ended(
             dialect=self._dialect,
             upstream=asked.provider,
@@ -100,6 +108,13 @@ class Observer:
             line = self._line(report.status, report.outcome)
             _tell(line, report)
             house.log.request(line)
+
+    def given_up(self, status: int | None) -> None:
+        """The attempt that was to follow could not be made, or nobody wants it any more; the client was told this
+        status.
+        """
+        if self._faltered is not None:
+            self.ended(replace(self._faltered, faltered=False, status=status))
 
     def rejected(self, error: GatewayError, status: int) -> None:
         """It was refused before any upstream was asked."""

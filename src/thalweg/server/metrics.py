@@ -67,6 +67,12 @@ METRICS: tuple[Row, ...] = (
         "Answers that failed or were refused upstream, by the kind of error.",
     ),
     Row(
+        "failovers_total",
+        "counter",
+        ("upstream", "kind"),
+        "Failures before the first content that the client was not told of, because another attempt followed.",
+    ),
+    Row(
         "tokens_total",
         "counter",
         ("direction", "source"),
@@ -140,6 +146,10 @@ class Metrics(Collector):
             self._observe("stream_gap_seconds", upstream, report.longest_gap_ms)
         if report.upstream_closed_ms is not None:
             self._observe("stream_cancel_seconds", upstream, report.upstream_closed_ms)
+
+    def faltered(self, *, upstream: str, report: Report) -> None:
+        """Count an attempt that another one follows."""
+        self._count("failovers_total", (upstream, report.error_kind or NONE))
 
     def rejected(self, dialect: str, kind: str) -> None:
         """Count a request that was refused before any upstream was chosen; `dialect` is `none` outside of them all."""

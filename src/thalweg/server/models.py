@@ -2,31 +2,49 @@
 
 from __future__ import annotations
 
+import random
 from typing import NamedTuple
 
 import msgspec
 
 from thalweg.canon.errors import NotFound
+from thalweg.canon.policy import Attempts, Leave, Waits
 from thalweg.config import ProviderSettings, Settings, nearest
 from thalweg.dialects.base import WireRequest
 from thalweg.profiles.base import Provider
 from thalweg.profiles.providers import SIMULATOR, SIMULATORS
+from thalweg.relay.attempts import drawn
 from thalweg.server.engines import Engines, Found
+from thalweg.server.replay import REPLAY, Replays
 from thalweg.simulator.catalogue import LISTED
 from thalweg.simulator.turn import last_turn
 
 SIM_MODELS = LISTED
 """The simulator's models, as they are listed."""
 
+_NO_WAITS = (Waits(),)
 _MOUNT_PROVIDERS = {"/api/v3": "ark", "/openai/v1": "openai", "/compatible-mode/v1": "dashscope"}
 
 
 class Target(msgspec.Struct, frozen=True):
-    """Where a request goes. `provider` is `None` for the simulator, whose `row` says which dialect it is to speak."""
+    """Where a request goes. `provider` is `None` for the simulator and for recordings: their `row` says which dialect
+    they are to speak.
+    """
 
     provider: ProviderSettings | None
     upstream_model: str
     row: Provider
+
+
+class Routes(msgspec.Struct, frozen=True):
+    """Where a request may go, in the order of preference; at least one."""
+
+    targets: tuple[Target, ...]
+    waits: tuple[Waits, ...]
+    """What each route says of its timeouts."""
+    attempts: Attempts | None = None
+    """How often they are tried; `None` for the gateway's rule."""
+    leave: Leave | None = None
 
 
 class Offer(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,18 +80,49 @@ class Listed(NamedTuple):
 class Directory:
     """Resolves names. Made once from the settings; `engines` knows what runs on this machine."""
 
-    def __init__(self, settings: Settings, engines: Engines | None = None) -> None:
+    def __init__(self, settings: Settings, engines: Engines | None = None, chance: random.Random | None = None) -> None:
         self._settings = settings
         self._engines = engines or Engines(settings)
+        self._chance = chance or random.Random()  # noqa: S311  # it spreads load
+        self._replays = Replays(settings)
+
+    def routes(self, asked: WireRequest, path: str, dialect: str) -> Routes:
+        """Where a request that came in a dialect may go. Of an alias those routes that can be asked now.
+
+        Raises `NotFound` with what to do.
+        """
+        alias = self._settings.aliases.get(asked.model)
+        if alias is None:
+            return Routes((self._resolve(asked, asked.model, path, dialect),), _NO_WAITS)
+        order = alias.routes if alias.order == "ordered" else drawn(alias.routes, self._chance)
+        found: list[tuple[Target, Waits]] = []
+        missing: NotFound | None = None
+        for route in order:
+            try:
+                found.append((self._resolve(asked, route.model, path, dialect), route.timeouts))
+            except NotFound as error:
+                missing = missing or error
+        if not found:
+            assert missing is not None
+            raise missing
+        targets, waits = zip(*found, strict=True)
+        return Routes(targets, waits, alias.attempts, alias.leave)
 
     def resolve(self, asked: WireRequest, path: str, dialect: str) -> Target:
-        """The target of a request that came in a dialect, by its name. Raises `NotFound` with what to do."""
-        name = asked.model
+        """The target of a request that came in a dialect, by its name; of an alias the first one that can be asked.
+
+        Raises `NotFound` with what to do.
+        """
+        return self.routes(asked, path, dialect).targets[0]
+
+    def _resolve(self, asked: WireRequest, name: str, path: str, dialect: str) -> Target:
         vendor, slash, rest = name.partition("/")
         if slash and vendor in SIMULATORS:
             if not rest:
                 raise _no_model(name)
             return Target(None, rest, SIMULATORS[vendor])
+        if slash and vendor == REPLAY:
+            return Target(None, rest, self._replays.row(rest))
         if self._settings.simulate:
             return Target(None, _stand_in(asked), SIMULATOR)
         if slash and vendor in self._settings.providers:
@@ -88,10 +137,12 @@ class Directory:
         return offers(self._settings, self._engines.found)
 
     def listed(self) -> list[Listed]:
-        """Names to show: the simulator's models, then those of providers that are ready."""
+        """Names to show: the simulator's models, then those of providers that are ready, then the last recordings."""
         ready = [offer for offer in self.offers() if offer.ready]
-        names = [Listed(f"sim/{model}", "thalweg", configured=True) for model in SIM_MODELS]
-        return names + [Listed(model, each.name, each.configured) for each in ready for model in each.models]
+        names = [Listed(alias, "thalweg", configured=True) for alias in self._settings.aliases]
+        names += [Listed(f"sim/{model}", "thalweg", configured=True) for model in SIM_MODELS]
+        names += [Listed(model, each.name, each.configured) for each in ready for model in each.models]
+        return names + [Listed(model, REPLAY, configured=False) for model in self._replays.names()]
 
     def _at(self, provider: ProviderSettings, model: str, name: str, dialect: str) -> Target:
         provider = self._sibling(provider, dialect)

@@ -1,6 +1,7 @@
 """Asks providers for their lists of models: whether each can be reached, and takes its key. Only on an operator's wish.
 
-It goes the way that requests go: the same connector, the same proxy and certificates, the key to its own origin only.
+A provider without such a list is asked for an answer of one token instead, which is the least that can be asked. It
+goes the way that requests go: the same connector, the same proxy and certificates, the key to its own origin only.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from collections.abc import Iterable
 import msgspec
 
 from thalweg.canon.errors import GatewayError
+from thalweg.canon.losses import Losses
+from thalweg.canon.parts import Text
+from thalweg.canon.request import Message, Request, Sampling
 from thalweg.config import ProviderSettings
 from thalweg.dialects.registry import DIALECTS
 from thalweg.server.wire import HOP, Headers
@@ -23,6 +27,8 @@ CONNECT_S = 5.0
 _MOST_BYTES = 8 * 1024 * 1024
 """OpenRouter's list is of some hundred models, at a kilobyte or two each."""
 _NO_KEY = b"API_KEY_INVALID"
+_PAGE_BEGINS = (b"<html", b"<!doc")
+_JSON = (b"content-type", b"application/json")
 _HEADERS = ((b"accept", b"application/json"), (b"user-agent", b"thalweg"), (HOP, b"1"))
 
 
@@ -37,6 +43,12 @@ class Pong(msgspec.Struct, frozen=True, kw_only=True):
     models: int | None
     """How many models it lists; `None` when what it answered is no list."""
     took_ms: float
+    is_page: bool = False
+    """Whether the answer is a web page: something else is at that address."""
+    date: str | None = None
+    """The answer's `date`, by the provider's clock."""
+    asked_at_s: float = 0.0
+    """When the answer had come, by this machine's clock."""
     refuses_key: bool = False
     """Whether it says so in other words than a status of its own: Google answers a wrong key with 400."""
 
@@ -48,20 +60,7 @@ async def ping(connector: Connector, providers: Iterable[ProviderSettings]) -> l
 
 async def _ping(connector: Connector, provider: ProviderSettings) -> Pong:
     ear, begun = _Ear(), time.monotonic()
-    call = connector.start(
-        UpstreamRequest(
-            origin=provider.origin,
-            method=b"GET",
-            target=_target(provider),
-            headers=_HEADERS + _own_headers(provider),
-            body=b"",
-            credential=provider.credential,
-            connect_timeout_s=CONNECT_S,
-            provider=provider.row.name,
-            setting=provider.row.base_url_variable,
-        ),
-        ear,
-    )
+    call = connector.start(_question(provider), ear)
     error = None
     try:
         async with asyncio.timeout(PING_S):
@@ -78,8 +77,45 @@ async def _ping(connector: Connector, provider: ProviderSettings) -> Pong:
         error=None if ear.status else error,
         models=ear.count(),
         took_ms=(time.monotonic() - begun) * 1000,
+        is_page=ear.is_page,
+        date=ear.date,
+        asked_at_s=time.time(),
         refuses_key=ear.status == 400 and ear.heard(_NO_KEY),
     )
+
+
+def asks_for_a_token(provider: ProviderSettings) -> bool:
+    """Whether it has no list of models, so that its key is tried by an answer of one token, which costs that much."""
+    return not provider.row.models_path and bool(provider.row.models) and provider.row.dialect in DIALECTS
+
+
+def _question(provider: ProviderSettings) -> UpstreamRequest:
+    generates = asks_for_a_token(provider)
+    return UpstreamRequest(
+        origin=provider.origin,
+        method=b"POST" if generates else b"GET",
+        target=_token_target(provider) if generates else _target(provider),
+        headers=(*_HEADERS, *((_JSON,) if generates else ()), *_own_headers(provider)),
+        body=_token_body(provider) if generates else b"",
+        credential=provider.credential,
+        connect_timeout_s=CONNECT_S,
+        provider=provider.row.name,
+        setting=provider.row.base_url_variable,
+    )
+
+
+def _token_target(provider: ProviderSettings) -> bytes:
+    dialect = DIALECTS[provider.row.dialect]
+    return dialect.request_target(provider.base_path, provider.row.models[0], stream=False)
+
+
+def _token_body(provider: ProviderSettings) -> bytes:
+    """The shortest question, in the provider's dialect."""
+    model, profile = provider.row.models[0], provider.row.profile_of(provider.row.models[0])
+    message = Message(role="user", parts=(Text(text="Hi"),))
+    asked = Request(model=model, messages=(message,), sampling=Sampling(max_tokens=1))
+    dialect = DIALECTS[provider.row.dialect]
+    return dialect.encode_request(asked, model=model, profile=profile, stream=False, losses=Losses()).body
 
 
 def _target(provider: ProviderSettings) -> bytes:
@@ -100,6 +136,8 @@ class _Ear:
     def __init__(self) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.status: int | None = None
+        self.date: str | None = None
+        self.is_page = False
         self._body = bytearray()
 
     def connected(self) -> None:
@@ -107,6 +145,10 @@ class _Ear:
 
     def head_received(self, head: ResponseHead) -> None:
         self.status = head.status
+        self.date = (head.get(b"date") or b"").decode("latin-1") or None
+        if head.get(b"age") is not None:
+            self.date = None  # an answer kept by somebody on the way tells the time of its making
+        self.is_page = (head.get(b"content-type") or b"").lower().startswith(b"text/html")
 
     def body_received(self, data: bytes) -> None:
         self._body += data
@@ -115,6 +157,7 @@ class _Ear:
             self.body_ended()
 
     def body_ended(self) -> None:
+        self.is_page = self.is_page or self._body.lstrip()[:5].lower() in _PAGE_BEGINS
         if not self.done.done():
             self.done.set_result(None)
 

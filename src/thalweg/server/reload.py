@@ -32,6 +32,7 @@ _AT_START = {
     "proxy_environment": "server.proxy",
     "ca_file": "server.ca_file",
     "buffers": "buffers",
+    "recording": "recording",
 }
 """What holds from a start to the end, by its field, as the file names it; and of the limits all but the drain."""
 _UNTOLD = frozenset({"providers", "ignored", "warnings", "files"})

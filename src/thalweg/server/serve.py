@@ -10,8 +10,9 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from types import FrameType
+from typing import TypedDict
 
 import uvicorn
 
@@ -23,7 +24,9 @@ from thalweg.server.app import Gateway, make_connector, make_gateway, make_simul
 from thalweg.server.engines import Engines, Found
 from thalweg.server.guard import guarded
 from thalweg.server.log import Log, loop_handler, opened, silent
+from thalweg.server.recording import RecordingConnector, open_recorder
 from thalweg.server.reload import Again, Reloader, watching
+from thalweg.upstream.base import Connector
 
 _log = logging.getLogger("thalweg.server")
 _SEND_BUFFER_BYTES = 256 * 1024
@@ -200,6 +203,31 @@ async def _tell_of_engines(engines: Engines, found: Callable[[Found], None], war
         _log.warning("%s", warning)
 
 
+class _Upstreams(TypedDict):
+    """What answers: real upstreams, and those of this process."""
+
+    connector: Connector
+    simulator: Connector
+
+
+@contextlib.asynccontextmanager
+async def _upstreams(settings: Settings) -> AsyncIterator[_Upstreams]:
+    """The connectors of a gateway, with a recorder around them where one is wanted. Raises `CannotRecord`."""
+    recorder = open_recorder(settings)
+    made = _Upstreams(connector=make_connector(settings), simulator=make_simulator(settings))
+    if recorder is not None:
+        made["connector"] = RecordingConnector(made["connector"], recorder)
+        if settings.recording.simulated:
+            made["simulator"] = RecordingConnector(made["simulator"], recorder, simulated=True)
+    try:
+        yield made
+    finally:
+        await made["simulator"].close()
+        await made["connector"].close()
+        if recorder is not None:
+            await asyncio.to_thread(recorder.close)
+
+
 async def serve(
     settings: Settings,
     *,
@@ -213,7 +241,8 @@ async def serve(
     taken, `found` a moment later of the engines that run on this machine, and `draining` of what the end waits for.
     `again` reads the settings anew, where they may change while it runs.
 
-    Raises `HomeLocked` when another server uses the same home, `OSError` when the address is taken.
+    Raises `HomeLocked` when another server uses the same home, `OSError` when the address is taken, and its kind
+    `CannotRecord`.
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _log_of(settings, own_process=stop is None) as log, HomeLock(settings.home) as lock:
@@ -223,29 +252,28 @@ async def serve(
         if warning := sqlite_version_warning():
             warnings.append(warning)
         ledger = SqliteLedger(settings.home / "ledger.db")
-        connector, simulator = make_connector(settings), make_simulator()
         try:
             if crashed := await ledger.recover():
                 warnings.append(f"requests of an earlier run that were found open and settled as crashed: {crashed}")
-            gateway = make_gateway(settings, ledger=ledger, connector=connector, simulator=simulator, log=log)
-            reloader = Reloader(gateway.house, again) if again is not None else None
-            server = GatewayServer(uvicorn_config(gateway, settings), gateway, stop, draining, reloader)
-            if stop is None:  # else the process is another's
-                _settle_memory()
-            lock.announce(address_of(listener))
-            asyncio.get_running_loop().call_soon(listening, listener)
-            # Beside the serving: looking delays nothing, and is over long before it.
-            looking = asyncio.get_running_loop().create_task(_tell_of_engines(gateway.house.engines, found, warnings))
-            try:
-                async with watching(reloader):
-                    # In this task, so that the signals are ours before `listening` is told.
-                    await server.serve(sockets=[listener])
-            finally:
-                await looking
-            await gateway.house.live.close()
-            await gateway.house.media.close()
+            async with _upstreams(settings) as upstreams:
+                gateway = make_gateway(settings, ledger=ledger, log=log, **upstreams)
+                reloader = Reloader(gateway.house, again) if again is not None else None
+                server = GatewayServer(uvicorn_config(gateway, settings), gateway, stop, draining, reloader)
+                if stop is None:  # else the process is another's
+                    _settle_memory()
+                lock.announce(address_of(listener))
+                loop = asyncio.get_running_loop()
+                loop.call_soon(listening, listener)
+                # Beside the serving: looking delays nothing, and is over long before it.
+                looking = loop.create_task(_tell_of_engines(gateway.house.engines, found, warnings))
+                try:
+                    async with watching(reloader):
+                        # In this task, so that the signals are ours before `listening` is told.
+                        await server.serve(sockets=[listener])
+                finally:
+                    await looking
+                await gateway.house.live.close()
+                await gateway.house.media.close()
         finally:
-            await simulator.close()
-            await connector.close()
             await ledger.close()
             listener.close()

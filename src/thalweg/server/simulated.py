@@ -23,11 +23,13 @@ from typing import NamedTuple, cast
 import httptools
 
 from thalweg.canon.script import BreakOff, EndBody, RefuseConnection, SendBody, SendHead, Step
+from thalweg.config import Settings
 from thalweg.dialects.registry import DIALECTS
+from thalweg.server.replay import REPLAY, Replays
 from thalweg.simulator.manners.table import MANNERS
 from thalweg.simulator.provider import Simulator
 from thalweg.upstream.base import UpstreamRequest
-from thalweg.upstream.played import Player
+from thalweg.upstream.played import PlayedConnector, Player
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _HEARD = frozenset({b"authorization", b"anthropic-version", b"x-goog-api-key", b"x-dashscope-sse"})
@@ -72,6 +74,12 @@ class Play:
         """The steps of the answer to any HTTP request. Names of headers are lower case."""
         seed, created = next(self._seeds), int(time.time())
         return self._simulator.respond(method, target, body, seed=seed, created=created, headers=headers)
+
+
+def in_process(settings: Settings) -> PlayedConnector:
+    """The upstream of this process that asks nobody: the simulator, and recordings."""
+    simulator, replays = Play(), Replays(settings)
+    return PlayedConnector(lambda request: (replays if request.provider == REPLAY else simulator)(request))
 
 
 def manner_names() -> tuple[str, ...]:

@@ -75,8 +75,9 @@ class Listener(Protocol):
 class Call(Protocol):
     """One request under way."""
 
-    closed_at: float | None
-    """`time.monotonic()` at which its connection was told to close, or given back; `None` while it is in use."""
+    @property
+    def closed_at(self) -> float | None:
+        """`time.monotonic()` at which its connection was told to close, or given back; `None` while it is in use."""
 
     @property
     def lost_at(self) -> float | None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from thalweg.canon.parts import Citation
+from thalweg.canon.usage import MOST_TOKENS
 from thalweg.dialects.dashscope_native.tables import NOT_FINISHED, RESEARCHED
 from thalweg.dialects.kit.body import NULL
 from thalweg.dialects.kit.frames import BadFrame, check_size, is_json
@@ -134,7 +135,7 @@ class CommonAnswer(msgspec.Struct, gc=False):
     error: None = None
 
 
-_Count = Annotated[int, msgspec.Meta(ge=0)] | None
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)] | None
 
 
 class Counts(msgspec.Struct, gc=False):

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Raw
 
+from thalweg.canon.usage import MOST_TOKENS
 from thalweg.dialects.kit.frames import BadFrame, check_size, is_json
 from thalweg.framing.sse import Frame
 
@@ -110,7 +111,7 @@ class TextChunk(msgspec.Struct, gc=False):
     error: None = None
 
 
-_Count = Annotated[int, msgspec.Meta(ge=0)] | None
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)] | None
 
 
 class Counts(msgspec.Struct, gc=False):

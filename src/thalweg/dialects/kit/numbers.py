@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from thalweg.canon.usage import MOST_TOKENS
+
 
 def count(raw: dict[str, Any], key: str) -> int | None:
-    """A count, or `None` where there is none."""
+    """A count, or `None` where there is none, or none that can be."""
     value = raw.get(key)
-    if value is None or (type(value) is int and value >= 0):
+    if value is None or (type(value) is int and 0 <= value <= MOST_TOKENS):
         return value
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**63:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_TOKENS:
         return None
     return int(value)
 

@@ -48,7 +48,7 @@ def decode_error(
         upstream_status=status,
         kind=kind,
         status=503 if status == 529 else status if status in _KEPT_STATUSES else 502,
-        retryable=status in (408, 409, 429) or status >= 500,
+        retryable=_should_retry(headers, status in (408, 409, 429) or status >= 500),
         provider=provider,
         param=said.param,
         code=said.code,
@@ -56,6 +56,12 @@ def decode_error(
     )
     error.retry_after_s = retry_after(headers)
     return error
+
+
+def _should_retry(headers: Iterable[tuple[bytes, bytes]], usual: bool) -> bool:
+    """What the upstream itself says of another try, as OpenAI's and Anthropic's do, or what its status says."""
+    said = next((value.lower() for name, value in headers if name == b"x-should-retry"), b"")
+    return {b"true": True, b"false": False}.get(said, usual)
 
 
 def _credential_refused(status: int, said: Said, provider: str, key_name: str) -> UpstreamRefused:

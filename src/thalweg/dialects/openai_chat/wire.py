@@ -11,6 +11,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 import msgspec
 
 from thalweg.canon.parts import Citation
+from thalweg.canon.usage import MOST_TOKENS
 
 D = TypeVar("D")
 
@@ -195,8 +196,8 @@ class LoneChunk(msgspec.Struct, gc=False):
 class Counts(msgspec.Struct, gc=False):
     """The two numbers of a usage report that every provider says."""
 
-    prompt_tokens: Annotated[int, msgspec.Meta(ge=0)]
-    completion_tokens: Annotated[int, msgspec.Meta(ge=0)]
+    prompt_tokens: Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
+    completion_tokens: Annotated[int, msgspec.Meta(ge=0, le=MOST_TOKENS)]
 
 
 class Report(msgspec.Struct):

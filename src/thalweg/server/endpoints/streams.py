@@ -19,9 +19,9 @@ class CancelStream:
         """Answer once the upstream's connection is seen closed; without one that is at once."""
         caller: Identity = scope["thalweg.caller"]
         asked_at = time.monotonic()
-        pump = self._house.live.cancel(scope["path_params"]["stream_id"], caller)
-        closed_at = asked_at if pump.call is None else await pump.seen_closed()
-        report = pump.exchange.report()
+        course = self._house.live.cancel(scope["path_params"]["stream_id"], caller)
+        closed_at = asked_at if course.call is None else await course.seen_closed()
+        report = course.exchange.report()
         await send_json(
             send,
             200,
