@@ -216,7 +216,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     ),
     "the simulator": (
         '[providers.sim-chat]\nbase_url = "http://r:1"',
-        ["thalweg.toml:1: providers.sim-chat: 'sim-chat' is the built-in simulator; choose another name."],
+        ["thalweg.toml:1: providers.sim-chat: 'sim-chat' is built in; choose another name."],
     ),
     "a known provider's dialect": (
         '[providers.ark]\ndialect = "gemini"',

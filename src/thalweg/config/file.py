@@ -27,6 +27,7 @@ from thalweg.profiles.providers import PROVIDERS, SIMULATORS
 NAME = "thalweg.toml"
 _AT_LINE = re.compile(r" ?\(at (?:line (?P<line>\d+), column \d+|end of document)\)")
 _PROVIDER_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_BUILT_IN = {*SIMULATORS, "replay"}
 _OF_NEW = ("dialect", "title", "key_header", "needs_key")
 
 
@@ -107,7 +108,7 @@ def read_file(path: Path, environment: Mapping[str, str]) -> FileSettings:
     reading = Reading(path, lines, environment)
     tree = FILE.read(raw, top := Spot(reading))
     providers = _providers(tree.get("providers", {}), top.below("providers"))
-    known = {row.name for row in PROVIDERS} | SIMULATORS.keys() | tree.get("providers", {}).keys() | _added(environment)
+    known = {row.name for row in PROVIDERS} | _BUILT_IN | tree.get("providers", {}).keys() | _added(environment)
     attempts = Attempts(**tree.get("attempts", {}))
     aliases = read_aliases(tree.get("aliases", {}), top.below("aliases"), known, attempts)
     prices = _prices(tree.get("prices", {}), top.below("prices"), known)
@@ -176,7 +177,7 @@ def _providers(tree: Mapping[str, dict[str, Any]], spot: Spot) -> dict[str, File
     made = {}
     for name, said in tree.items():
         at = spot.below(name)
-        if name in SIMULATORS:
+        if name in _BUILT_IN:
             at.wrong("provider_simulator", name=name)
         elif not _PROVIDER_NAME.fullmatch(name):
             at.wrong("provider_name")
