@@ -119,3 +119,18 @@ def test_the_schema_is_the_tables(tmp_path: Path) -> None:
     done = thalweg(tmp_path, "config", "schema")
     assert json.loads(done.stdout) == json.loads(json.dumps(schema()))
     assert thalweg(tmp_path, "config", "schema", "x.toml").returncode == 2
+
+
+def test_what_lies_in_the_working_directory_is_named_without_it(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text("[server]\nport = 81\nhost = '::1'\n")
+    (tmp_path / ".env").write_text(f"# ours\nexport THALWEG_PORT='82'\nARK_API_KEY={SECRET}\nnonsense\n")
+    monkeypatch.chdir(tmp_path)
+    done = thalweg(tmp_path, "config", "show", "--json")
+    told = {each["key"]: each["origin"] for each in json.loads(done.stdout)["settings"]}
+    assert (told["server.port"], told["server.host"]) == (".env:2", "thalweg.toml:3")
+    assert told["providers.ark.api_key"] == ".env:3"
+    assert SECRET not in done.stdout
+    checked = thalweg(tmp_path, "config", "check")
+    assert checked.stdout.splitlines() == ["warning: .env:4: expected NAME=VALUE.", "thalweg.toml is right."]

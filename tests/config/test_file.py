@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from thalweg.canon.policy import Alias, Attempts, Leave, PriceOverride, Route, Timeouts, Waits
-from thalweg.config import Buffers, ConfigError, FileError, Limits, Settings, home, load, load_client
+from thalweg.config import Buffers, ConfigError, FileError, Limits, Settings, errors, home, load, load_client
 from thalweg.config.settings import Recording
 from thalweg.profiles.providers import ANTHROPIC_REPAIRS, CHAT_REPAIRS
 
@@ -369,6 +369,7 @@ def test_a_flag_the_environment_dotenv_the_file_the_default_in_that_order(tmp_pa
     assert settings.timeouts == Timeouts(gap_s=2, whole_s=1)
     assert loaded(tmp_path, text, env).port == 3
     assert loaded(tmp_path, text, {"THALWEG_PORT": " "}).port == 2
+    assert loaded(tmp_path, text, {"THALWEG_PORT": "tcp://10.0.0.1:8080"}).port == 2
 
 
 def test_a_key_of_an_upper_layer_takes_the_place_of_any_form_of_it_below(tmp_path: Path) -> None:
@@ -420,6 +421,23 @@ def test_commands_that_need_the_home_alone_find_it(tmp_path: Path, monkeypatch: 
     assert home(Path("/flag")) == Path("/flag")
     monkeypatch.setenv("THALWEG_HOME", "/env")
     assert home() == Path("/env")
+
+
+def test_without_a_working_directory_there_is_none_to_look_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert load(port=1).port == 1
+    (tmp_path / "t.toml").write_text("[server]\nport = 2")
+    assert load(config=tmp_path / "t.toml").port == 2
+
+
+def test_every_sentence_is_said_somewhere() -> None:
+    source = "".join(
+        path.read_text("utf-8") for path in Path(errors.__file__).parent.glob("*.py") if path.name != "errors.py"
+    )
+    assert [code for code in errors.SENTENCES if f'"{code}"' not in source] == []
 
 
 # Providers

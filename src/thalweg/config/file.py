@@ -16,7 +16,7 @@ from thalweg.canon.policy import Alias, Attempts, Leave, PriceOverride, Waits
 from thalweg.config.aliases import read_aliases
 from thalweg.config.errors import FileError, Problem
 from thalweg.config.keys import Secret
-from thalweg.config.kinds import Reading, Spot, shown
+from thalweg.config.kinds import Reading, Spot, is_file, shown
 from thalweg.config.positions import Path as Way
 from thalweg.config.positions import lines_of
 from thalweg.config.table import BUFFERS, FILE, RECORDING, SERVER
@@ -99,7 +99,7 @@ def find(named: str | None, environment: Mapping[str, str], folder: Path | None)
         places.append(Path(own) / "thalweg" / NAME)
     elif user := environment.get("HOME"):
         places.append(Path(user) / ".config" / "thalweg" / NAME)
-    return next((place.absolute() for place in places if place.is_file()), None)
+    return next((place.absolute() for place in places if is_file(place)), None)
 
 
 def read_file(path: Path, environment: Mapping[str, str]) -> FileSettings:
