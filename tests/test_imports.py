@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "canon": set(),
     "framing": {"canon"},
     "profiles": {"canon"},
+    "catalogue": {"canon", "profiles"},
     "dialects": {"canon", "framing", "profiles"},
     "upstream": {"canon", "framing", "profiles", "dialects"},
     # Of framing only the shape of a frame.
@@ -43,13 +44,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"canon", "profiles"},
     "server": {
         "canon", "framing", "profiles", "dialects", "upstream", "relay", "access", "journal", "ledger", "simulator",
-        "recorder", "config",
+        "recorder", "config", "catalogue",
     },
     "client": {
         "canon", "framing", "profiles", "dialects", "upstream", "relay", "config", "server.models", "server.simulated",
     },
     "cli": {
         "canon", "ledger", "config", "server", "client", "framing", "profiles", "dialects.base", "dialects.registry",
+        "catalogue",
     },
     "web": set(),
     # `python -m thalweg`
@@ -57,7 +59,10 @@ MAY_IMPORT: dict[str, set[str]] = {
 }  # fmt: skip
 
 # Bytes and events in, bytes and events out: no coroutine, clock, socket, file, log or process.
-PURE = ("canon", "framing", "profiles", "dialects", "access", "simulator", "relay.exchange", "client.codecs")
+PURE = (
+    "canon", "framing", "profiles", "dialects", "access", "simulator", "relay.exchange", "client.codecs", "catalogue.price",
+    "catalogue.cost", "catalogue.lists",
+)  # fmt: skip
 IMPURE_MODULES = (
     "asyncio", "concurrent", "ctypes", "http", "httptools", "importlib", "logging", "multiprocessing", "os", "pathlib",
     "select", "selectors", "shutil", "signal", "socket", "sqlite3", "ssl", "structlog", "subprocess", "tempfile",

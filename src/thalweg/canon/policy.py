@@ -5,6 +5,7 @@ client leaves.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Literal
 
 import msgspec
@@ -115,3 +116,15 @@ class Alias(msgspec.Struct, frozen=True, kw_only=True):
     attempts: Attempts | None = None
     """Its own, or the gateway's."""
     leave: Leave | None = None
+
+
+class PriceOverride(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operator pays for a model: amounts of `currency` for a million tokens. `None` says nothing."""
+
+    currency: str
+    """Its three letters."""
+    input: Decimal
+    output: Decimal
+    cached_input: Decimal | None = None
+    cache_write: Decimal | None = None
+    reasoning: Decimal | None = None
