@@ -61,7 +61,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # Bytes and events in, bytes and events out: no coroutine, clock, socket, file, log or process.
 PURE = (
     "canon", "framing", "profiles", "dialects", "access", "simulator", "relay.exchange", "client.codecs", "catalogue.price",
-    "catalogue.cost", "catalogue.lists",
+    "catalogue.cost", "catalogue.facts", "catalogue.lists", "catalogue.shown",
 )  # fmt: skip
 IMPURE_MODULES = (
     "asyncio", "concurrent", "ctypes", "http", "httptools", "importlib", "logging", "multiprocessing", "os", "pathlib",

@@ -115,6 +115,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether engines on this machine are looked for at their usual ports."""
     fetch_media: bool = True
     """Whether files that a request names by public addresses are fetched for upstreams that take bytes alone."""
+    fetch_models: bool = True
+    """Whether providers with a key are asked for their lists of models, at start and every hour."""
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     attempts: Attempts = Attempts()
@@ -167,6 +169,7 @@ VARIABLES: dict[str, str] = {
     "THALWEG_SIMULATE": "Whether the simulator answers every model's name.",
     "THALWEG_FIND_ENGINES": "Whether engines on this machine are looked for at their usual ports.",
     "THALWEG_FETCH_MEDIA": "Whether files at public addresses are fetched for providers that take bytes alone.",
+    "THALWEG_FETCH_MODELS": "Whether providers with a key are asked for their lists of models, now and then.",
     "THALWEG_PROXY": "An http:// proxy for upstreams, or `environment` to take it from the usual variables.",
     "THALWEG_CA_FILE": "Certificates to trust for upstreams beside the system's.",
     "THALWEG_DRAIN_S": "Seconds that answers may go on after the first signal to stop.",
@@ -203,6 +206,7 @@ def load(environment: Mapping[str, str] | None = None, **flags: object) -> Setti
         simulate=bool(given.get("simulate", _truth("THALWEG_SIMULATE", env))),
         find_engines=_truth("THALWEG_FIND_ENGINES", env, default=True),
         fetch_media=_truth("THALWEG_FETCH_MEDIA", env, default=True),
+        fetch_models=_truth("THALWEG_FETCH_MODELS", env, default=True),
         timeouts=_timeouts(env),
         proxy_environment=_proxies(env),
         limits=Limits(drain_s=_drain(env)),

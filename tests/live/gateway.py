@@ -47,7 +47,7 @@ _EVERYTHING = 1_000_000
 def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without anybody's keys, addresses and proxies, and with what is given."""
     own = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
-    quiet = {"THALWEG_LANG": "en", "THALWEG_FIND_ENGINES": "0"}
+    quiet = {"THALWEG_LANG": "en", "THALWEG_FIND_ENGINES": "0", "THALWEG_FETCH_MODELS": "0"}
     return own | quiet | {"PYTHONUNBUFFERED": "1", "NO_PROXY": "*", "no_proxy": "*"} | dict(more or {})
 
 

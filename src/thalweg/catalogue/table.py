@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from thalweg.canon.policy import PriceOverride
+from thalweg.catalogue.facts import Facts
 from thalweg.catalogue.price import Price, Tier, overridden, rates_of
 from thalweg.profiles.providers import PROVIDERS
 
@@ -22,24 +23,6 @@ TABLE = Path(__file__).with_name("table.json")
 _MAIN = {row.name: row.sibling_of for row in PROVIDERS if row.sibling_of}
 _HOSTS = {row.name: urlsplit(row.base_url).hostname or "" for row in PROVIDERS}
 """Where each provider is unless it was placed elsewhere."""
-
-
-class Facts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a model takes and gives. `None` means unknown."""
-
-    context_window: int | None = None
-    """The longest prompt, in tokens; of some providers it is the prompt and the answer together."""
-    max_output_tokens: int | None = None
-    input_modalities: tuple[str, ...] | None = None
-    """Of `text`, `image`, `audio`, `video` and `document`."""
-    output_modalities: tuple[str, ...] | None = None
-
-    def filled(self, other: Facts | None) -> Facts:
-        """The same with what is unknown here taken from the other."""
-        if other is None:
-            return self
-        pairs = {name: (getattr(self, name), getattr(other, name)) for name in self.__struct_fields__}
-        return Facts(**{name: theirs if own is None else own for name, (own, theirs) in pairs.items()})
 
 
 class _Row(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,17 +77,32 @@ def table_source() -> str:
 
 
 def price_of(
-    provider: str, model: str, *, host: str = "", overrides: Mapping[str, PriceOverride] | None = None
+    provider: str,
+    model: str,
+    *,
+    host: str = "",
+    listed: Price | None = None,
+    overrides: Mapping[str, PriceOverride] | None = None,
 ) -> Price | None:
     """What a model costs, by its name at the provider; `None` where that is not known.
 
-    A price is that of an address: `host` is where the provider really is, its usual address unless given. Of the
-    `overrides`, whose names are `provider/model` and may hold `*`, the longest that fits is taken.
+    A price is that of an address: `host` is where the provider really is, its usual address unless given. What the
+    provider has `listed` itself comes before the table, and before that the operator's `overrides`: of their names,
+    which are `provider/model` and may hold `*`, the longest that fits is taken.
     """
     main = _MAIN.get(provider, provider)
     known = _shipped(main, model.lower(), host or _HOSTS.get(provider, ""))
+    if listed is not None and not _agree(listed, known):
+        known = listed
     override = _override(f"{main}/{model}", overrides or {})
     return known if override is None else overridden(known, override)
+
+
+def _agree(listed: Price, known: Price | None) -> bool:
+    """Whether the table is right in what a list says. It may say more: a list knows no rates of long prompts."""
+    if known is None or known.currency != listed.currency:
+        return False
+    return (known.rates.input, known.rates.output) == (listed.rates.input, listed.rates.output)
 
 
 def facts_of(provider: str, model: str) -> Facts | None:

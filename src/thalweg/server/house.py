@@ -14,6 +14,7 @@ from thalweg.ledger.entry import Store
 from thalweg.relay.budget import Budget
 from thalweg.relay.turns import TurnStore
 from thalweg.server.auth import Doorkeeper
+from thalweg.server.catalogue import Catalogue
 from thalweg.server.engines import Engines
 from thalweg.server.live import LiveStreams
 from thalweg.server.log import Log
@@ -31,6 +32,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     doorkeeper: Doorkeeper
     directory: Directory
     engines: Engines
+    catalogue: Catalogue
     connector: Connector
     simulator: Connector
     ledger: Store
