@@ -24,6 +24,7 @@ from thalweg.relay.attempts import Health
 from thalweg.relay.budget import Budget
 from thalweg.relay.turns import TurnStore
 from thalweg.server.auth import Doorkeeper
+from thalweg.server.catalogue import Catalogue
 from thalweg.server.endpoints.count import CountTokens
 from thalweg.server.endpoints.generate import Generation, request_ids
 from thalweg.server.endpoints.health import Readyz, livez
@@ -266,7 +267,7 @@ def make_gateway(
     fetcher: MediaFetcher | None = None,
 ) -> Gateway:
     """Put the gateway together. Without a `log`, requests leave no lines; `fetcher` stands in for the usual one."""
-    engines = Engines(settings)
+    engines, catalogue = Engines(settings), Catalogue(settings)
     log, budget = log or silent(), Budget(settings.buffers.total_bytes)
     live = LiveStreams(budget)
     now: dict[str, Callable[[], float]] = {
@@ -281,8 +282,9 @@ def make_gateway(
             settings=settings,
             dialects=DIALECTS,
             doorkeeper=Doorkeeper(settings),
-            directory=Directory(settings, engines),
+            directory=Directory(settings, engines, catalogue),
             engines=engines,
+            catalogue=catalogue,
             connector=connector,
             simulator=simulator,
             ledger=ledger,

@@ -16,6 +16,7 @@ from thalweg.relay.attempts import Health
 from thalweg.relay.budget import Budget
 from thalweg.relay.turns import TurnStore
 from thalweg.server.auth import Doorkeeper
+from thalweg.server.catalogue import Catalogue
 from thalweg.server.engines import Engines
 from thalweg.server.live import LiveStreams
 from thalweg.server.log import Log
@@ -33,6 +34,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     doorkeeper: Doorkeeper
     directory: Directory
     engines: Engines
+    catalogue: Catalogue
     connector: Connector
     simulator: Connector
     ledger: Store
