@@ -63,6 +63,7 @@ GOOD: list[tuple[dict[str, str], str, Any]] = [
     *(({"THALWEG_SIMULATE": word}, "simulate", True) for word in ("1", "true", "YES", " True ")),
     *(({"THALWEG_SIMULATE": word}, "simulate", False) for word in ("0", "false", "No")),
     ({"THALWEG_FIND_ENGINES": "0"}, "find_engines", False),
+    ({"THALWEG_FETCH_MODELS": "0"}, "fetch_models", False),
     ({"THALWEG_FIND_ENGINES": "yes"}, "find_engines", True),
     ({"THALWEG_FETCH_MEDIA": "0"}, "fetch_media", False),
     ({"THALWEG_DRAIN_S": "0"}, "limits", Limits(drain_s=0)),

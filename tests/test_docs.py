@@ -184,6 +184,7 @@ def _variables() -> str:
         "THALWEG_LOG": usual.log,
         "THALWEG_SIMULATE": int(usual.simulate),
         "THALWEG_FIND_ENGINES": int(usual.find_engines),
+        "THALWEG_FETCH_MODELS": int(usual.fetch_models),
         "THALWEG_DRAIN_S": f"{usual.limits.drain_s:g}",
     }
     defaults["THALWEG_ATTEMPTS"] = usual.attempts.most

@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "canon": set(),
     "framing": {"canon"},
     "profiles": {"canon"},
+    "catalogue": {"canon", "profiles"},
     "dialects": {"canon", "framing", "profiles"},
     "upstream": {"canon", "framing", "profiles", "dialects"},
     # Of framing only the shape of a frame.
@@ -43,13 +44,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": {"canon", "profiles"},
     "server": {
         "canon", "framing", "profiles", "dialects", "upstream", "relay", "access", "journal", "ledger", "simulator",
-        "recorder", "config",
+        "recorder", "config", "catalogue",
     },
     "client": {
         "canon", "framing", "profiles", "dialects", "upstream", "relay", "config", "server.models", "server.simulated",
     },
     "cli": {
         "canon", "ledger", "config", "server", "client", "framing", "profiles", "dialects.base", "dialects.registry",
+        "catalogue",
     },
     "web": set(),
     # `python -m thalweg`
@@ -58,16 +60,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 
 # Bytes and events in, bytes and events out: no coroutine, clock, socket, file, log or process.
 PURE = (
-    "canon",
-    "framing",
-    "profiles",
-    "dialects",
-    "access",
-    "simulator",
-    "relay.exchange",
-    "relay.attempts",
-    "client.codecs",
-)
+    "canon", "framing", "profiles", "dialects", "access", "simulator", "relay.exchange", "relay.attempts",
+    "client.codecs", "catalogue.price", "catalogue.cost", "catalogue.facts", "catalogue.lists", "catalogue.shown",
+)  # fmt: skip
 IMPURE_MODULES = (
     "asyncio", "concurrent", "ctypes", "http", "httptools", "importlib", "logging", "multiprocessing", "os", "pathlib",
     "select", "selectors", "shutil", "signal", "socket", "sqlite3", "ssl", "structlog", "subprocess", "tempfile",

@@ -32,6 +32,7 @@ def own_environment(home: Path, more: Mapping[str, str] | None = None) -> dict[s
         "THALWEG_HOME": str(home),
         "LC_ALL": "C.UTF-8",
         "THALWEG_LANG": "en",
+        "THALWEG_FETCH_MODELS": "0",
         "COLUMNS": "80",
         "NO_PROXY": "*",
     } | dict(more or {})

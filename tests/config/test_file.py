@@ -111,6 +111,11 @@ GOOD: dict[str, tuple[str, str, Any]] = {
             "b": Alias(name="b", routes=(route("ark/y", weight=3, timeouts=Waits(gap_s=5, connect_s=4)),)),
         },
     ),
+    "a price for many": (
+        '[prices."ark/*"]\ncurrency = "CNY"\ninput = 1\noutput = 2',
+        "prices",
+        {"ark/*": PriceOverride(currency="CNY", input=Decimal(1), output=Decimal(2))},
+    ),
     "a price": (
         '[prices."ark/x"]\ncurrency = "CNY"\ninput = 0.8\noutput = 2\ncached_input = 0.00375',
         "prices",

@@ -48,7 +48,12 @@ def clean_environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's environment without anybody's keys, addresses and proxies, and with what is given."""
     own = {name: value for name, value in os.environ.items() if not _FOREIGN.match(name)}
     # The programs are those of this tree, wherever the package was installed from.
-    quiet = {"THALWEG_LANG": "en", "THALWEG_FIND_ENGINES": "0", "PYTHONPATH": str(ROOT / "src")}
+    quiet = {
+        "THALWEG_LANG": "en",
+        "THALWEG_FIND_ENGINES": "0",
+        "THALWEG_FETCH_MODELS": "0",
+        "PYTHONPATH": str(ROOT / "src"),
+    }
     return own | quiet | {"PYTHONUNBUFFERED": "1", "NO_PROXY": "*", "no_proxy": "*"} | dict(more or {})
 
 

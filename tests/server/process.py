@@ -27,6 +27,7 @@ def environment(home: Path, **more: str) -> dict[str, str]:
         "NO_COLOR": "1",
         "THALWEG_LANG": "en",
         "THALWEG_FIND_ENGINES": "0",
+        "THALWEG_FETCH_MODELS": "0",
         "COLUMNS": "80",
     }
     return kept | base | more

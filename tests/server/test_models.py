@@ -173,7 +173,7 @@ def test_an_engine_whose_usual_port_is_ours_is_not_called() -> None:
 
 def test_every_provider_is_told_of_and_those_that_are_ready_come_first() -> None:
     settings = settings_of(DEEPSEEK_API_KEY="secret-of-deepseek", ZAI_API_KEY="secret-of-zai", **RELAY)
-    told = offers(settings, {"vllm": ("m",)})
+    told = offers(settings, {"vllm": ("m",)}, {})
     assert [offer.name for offer in told[:4]] == ["deepseek", "zhipu", "vllm", "relay"]
     assert {offer.name for offer in told} == {*(row.name for row in PROVIDERS if not row.sibling_of), "relay"}
     assert [offer.ready for offer in told] == [True] * 4 + [False] * (len(told) - 4)

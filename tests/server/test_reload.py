@@ -15,6 +15,7 @@ import pytest
 
 from tests.server.gateway import CHAT, KEY, PATIENCE_S, Caller, Upstream, answer, ask, chat, events, request, running
 from tests.server.process import Served, environment, served
+from thalweg.catalogue.lists import ListedModel
 from thalweg.config import Settings, load
 from thalweg.server.reload import Reloader
 
@@ -172,6 +173,34 @@ def test_what_cannot_change_stays(tmp_path: Path, text: str) -> None:
         _read_again(gateway, files)
         assert gateway.gateway.house.settings is not before
         assert gateway.gateway.house.settings == before
+
+
+def test_a_price_and_a_list_are_those_of_the_settings_that_hold(tmp_path: Path) -> None:
+    files = Files(tmp_path)
+    files.write(
+        '[providers.openai]\napi_key = "sk-openai"\n[prices."openai/m"]\ncurrency = "USD"\ninput = 1\noutput = 2'
+    )
+    with running(files.load()) as gateway:
+        known = gateway.gateway.house.catalogue
+        openai = gateway.gateway.house.settings.providers["openai"]
+        gateway.run(_called(lambda: known.take(openai, (ListedModel(id="m"),), 0)))
+        price = known.price_of("openai", "m")
+        assert price is not None
+        assert (price.currency, known.names["openai"]) == ("USD", ("m",))
+        files.write(
+            '[providers.openai]\napi_key = "sk-openai"\n[prices."openai/m"]\ncurrency = "CNY"\ninput = 1\noutput = 2'
+        )
+        _read_again(gateway, files)
+        price = known.price_of("openai", "m")
+        assert price is not None
+        assert (price.currency, known.names["openai"]) == ("CNY", ("m",))
+        files.write('[providers.openai]\napi_key = "sk-openai"\nbase_url = "http://relay:1/v1"')
+        _read_again(gateway, files)
+        assert "openai" not in known.names
+
+
+async def _called(work: Any) -> Any:
+    return work()
 
 
 def test_a_file_that_is_the_same_is_not_read_again_nor_one_that_has_gone(tmp_path: Path) -> None:

@@ -118,6 +118,7 @@ def _values(settings: Settings) -> dict[str, Any]:
         "simulate": settings.simulate,
         "find_engines": settings.find_engines,
         "fetch_media": settings.fetch_media,
+        "fetch_models": settings.fetch_models,
         "proxy": SET if settings.proxy_environment else None,
         "ca_file": settings.ca_file,
         "drain_s": limits.drain_s,

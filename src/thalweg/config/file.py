@@ -230,7 +230,7 @@ def _keys(said: Mapping[str, Any]) -> list[Secret]:
 def _prices(tree: Mapping[str, dict[str, Any]], spot: Spot, known: set[str]) -> dict[str, PriceOverride]:
     for name in tree:
         provider, slash, model = name.partition("/")
-        if not slash or not model or provider not in known:
+        if not slash or not model or (provider not in known and "*" not in provider):
             spot.below(name).wrong("price_name")
     if spot.reading.problems:
         return {}

@@ -48,6 +48,7 @@ def settle(sources: Sources, **flags: object) -> Settings:
         simulate=bool(given.get("simulate", values.truth("THALWEG_SIMULATE", env))),
         find_engines=values.truth("THALWEG_FIND_ENGINES", env, default=True),
         fetch_media=values.truth("THALWEG_FETCH_MEDIA", env, default=True),
+        fetch_models=values.truth("THALWEG_FETCH_MODELS", env, default=True),
         timeouts=values.timeouts(env, file.timeouts),
         attempts=values.attempts(env, file.attempts),
         leave=file.leave or Leave(),

@@ -110,6 +110,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether engines on this machine are looked for at their usual ports."""
     fetch_media: bool = True
     """Whether files that a request names by public addresses are fetched for upstreams that take bytes alone."""
+    fetch_models: bool = True
+    """Whether providers with a key are asked for their lists of models, at start and every hour."""
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     attempts: Attempts = Attempts()

@@ -55,6 +55,7 @@ SERVER = Table(
         _server("simulate", FLAG, default=False),
         _server("find_engines", FLAG, default=True),
         _server("fetch_media", FLAG, default=True),
+        _server("fetch_models", FLAG, default=True),
         _server("proxy", PROXY),
         _server("ca_file", FilePath()),
         _server("drain_s", SECONDS_OR_0, _LIMITS.drain_s),

@@ -28,6 +28,7 @@ VARIABLES: dict[str, str] = {
     "THALWEG_SIMULATE": "Whether the simulator answers every model's name.",
     "THALWEG_FIND_ENGINES": "Whether engines on this machine are looked for at their usual ports.",
     "THALWEG_FETCH_MEDIA": "Whether files at public addresses are fetched for providers that take bytes alone.",
+    "THALWEG_FETCH_MODELS": "Whether providers with a key are asked for their lists of models, now and then.",
     "THALWEG_PROXY": "An http:// proxy for upstreams, or `environment` to take it from the usual variables.",
     "THALWEG_CA_FILE": "Certificates to trust for upstreams beside the system's.",
     "THALWEG_DRAIN_S": "Seconds that answers may go on after the first signal to stop.",

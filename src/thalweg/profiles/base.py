@@ -100,6 +100,8 @@ class Provider(msgspec.Struct, frozen=True, kw_only=True):
     """Models that differ from the profile; the first row that fits holds."""
     models_path: str = "/models"
     """Where its list of models is, below its address; with a query where the list comes in pages."""
+    list_currency: str = ""
+    """The currency of the prices in that list; empty where it has none."""
     models: tuple[str, ...] = ()
     """Some names of models, as they were known when this was written; what it really has, it alone knows."""
     model_prefixes: tuple[str, ...] = ()

@@ -295,6 +295,7 @@ _OPENROUTER = Provider(
         thinking=Thinking(switch="reasoning", efforts=_UP_TO_XHIGH, least_budget=1),
         reasoning_field="reasoning",
     ),
+    list_currency="USD",
     models=("anthropic/claude-sonnet-4.6", "deepseek/deepseek-chat-v3.1", "moonshotai/kimi-k2.5", "qwen/qwen3-max"),
 )
 

@@ -23,6 +23,7 @@ from thalweg.ledger.entry import Store
 from thalweg.relay.attempts import Health
 from thalweg.relay.budget import Budget
 from thalweg.relay.turns import TurnStore
+from thalweg.server.catalogue import Catalogue
 from thalweg.server.endpoints.count import CountTokens
 from thalweg.server.endpoints.generate import Generation, request_ids
 from thalweg.server.endpoints.health import Readyz, livez
@@ -264,7 +265,7 @@ def make_gateway(
     fetcher: MediaFetcher | None = None,
 ) -> Gateway:
     """Put the gateway together. Without a `log`, requests leave no lines; `fetcher` stands in for the usual one."""
-    engines = Engines(settings)
+    engines, catalogue = Engines(settings), Catalogue(settings)
     log, budget = log or silent(), Budget(settings.buffers.total_bytes)
     live = LiveStreams(budget)
     now: dict[str, Callable[[], float]] = {
@@ -276,9 +277,10 @@ def make_gateway(
     }
     return Gateway(
         House(
-            current=Current(settings, engines),
+            current=Current(settings, engines, catalogue),
             dialects=DIALECTS,
             engines=engines,
+            catalogue=catalogue,
             connector=connector,
             simulator=simulator,
             ledger=ledger,

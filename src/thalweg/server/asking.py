@@ -1,374 +1,105 @@
-"""How a client's request is put to an upstream: one attempt, from the way that was chosen to the pump that goes it."""
+"""One question to a provider beside its requests to generate, as for its list of models.
+
+It goes the way that requests go: the same connector, the same proxy and certificates, the key to its own origin only.
+"""
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, NamedTuple, TypeVar
-from urllib.parse import urlsplit
+import asyncio
 
-from msgspec.structs import replace
+import msgspec
 
-from thalweg.canon.errors import RequestError
-from thalweg.canon.losses import Losses, Strictness
-from thalweg.canon.policy import Attempts, Leave, Timeouts
-from thalweg.canon.request import Request
-from thalweg.canon.turns import arrange
-from thalweg.config import Key, ProviderSettings
-from thalweg.dialects.base import Dialect, Files, NamesFiles, UpstreamBody, UpstreamSide, WireRequest
-from thalweg.ledger.entry import Reservation
-from thalweg.profiles.base import Profile
-from thalweg.relay.attempts import Tries, Way
-from thalweg.relay.budget import Share, no_room
-from thalweg.relay.course import Course
-from thalweg.relay.exchange import Bounds, Exchange, Plan, Timing
-from thalweg.relay.media import wanted
-from thalweg.relay.pump import Pump
-from thalweg.relay.turns import TurnKeeper
-from thalweg.server.auth import owner
-from thalweg.server.house import House, unix_ms
-from thalweg.server.meter import Meter, Observer
-from thalweg.server.models import Target
-from thalweg.server.streaming import AsgiClient, unless_gone
-from thalweg.server.wire import HOP, Headers, Receive, Scope
-from thalweg.server.wishes import Wishes
-from thalweg.upstream.base import Origin, UpstreamRequest
+from thalweg.canon.errors import GatewayError
+from thalweg.config import ProviderSettings
+from thalweg.dialects.registry import DIALECTS
+from thalweg.server.wire import HOP, Headers
+from thalweg.upstream.base import Connector, ResponseHead, UpstreamRequest
 
-T = TypeVar("T")
-Guarded = Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]]
-"""Waits for something as long as the client is there."""
-
-Fields = dict[bytes, bytes]
-"""A request's header by lower-case names; of one that comes twice, the last."""
-
-_SIMULATED_ORIGIN = Origin("http", "simulator.invalid", 80)
+CONNECT_S = 5.0
+MOST_BYTES = 8 * 1024 * 1024
+"""OpenRouter's list is of some hundred models, at a kilobyte or two each."""
+_HEADERS = ((b"accept", b"application/json"), (b"user-agent", b"thalweg"), (HOP, b"1"))
 
 
-class Arrival(NamedTuple):
-    """A request as it came in, before anything is known of its body."""
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it."""
 
-    scope: Scope
-    fields: Fields
-    stream_id: str
-    headers: Headers
-    """Headers of ours for its answer."""
-    observer: Observer
-    share: Share
-    receive: Receive
-    client: AsgiClient
-
-
-class Asking:
-    """One client's request, ready to be put to any of its routes."""
-
-    def __init__(
-        self, house: House, dialect: Dialect, arrival: Arrival, *, asked: WireRequest, body: bytes, wishes: Wishes
-    ) -> None:
-        self._house = house
-        self._dialect = dialect
-        self._arrival = arrival
-        self._asked = asked
-        self._body = body
-        self._wishes = wishes
-        self._started = time.monotonic()
-        self._routes = house.directory.routes(asked, arrival.scope["path"], dialect.name)
-        self._keys = [keys_of(target.provider) for target in self._routes.targets]
-        self._tries = self._make_tries()
-
-    async def first(self) -> Pump:
-        """The pump of the first attempt. Raises `GatewayError` where no route can be asked, and `ClientGone`."""
-        arrival = self._arrival
-        return await self._pump(lambda work: unless_gone(arrival.client, arrival.receive, work))
-
-    async def after(self, course: Course) -> Pump:
-        """The pump of the attempt that was decided upon. Raises `GatewayError`, and `Left`."""
-        return await self._pump(course.unless_left)
-
-    def _make_tries(self) -> Tries | None:
-        """`None` where there is only the simulator: what it does, it does again."""
-        house, routes = self._house, self._routes
-        if len(routes.targets) == 1 and routes.targets[0].provider is None:
-            return None
-        return Tries(
-            [way for route in range(len(routes.targets)) for way in self._ways(route)],
-            routes.attempts or house.settings.attempts,
-            house.health,
-            house.chance,
-            self._started,
-        )
-
-    def _ways(self, route: int) -> list[Way]:
-        """A route with each of its keys, beginning with the one whose turn it is."""
-        target, keys = self._routes.targets[route], self._keys[route]
-        upstream = f"{target.row.name}/{target.upstream_model}"
-        if not keys:
-            return [Way(route, 0, upstream)]
-        first = self._house.health.turn(target.row.name, len(keys)) if len(keys) > 1 else 0
-        order = [*range(first, len(keys)), *range(first)]
-        return [Way(route, at, upstream, f"{target.row.name} {keys[at].name}") for at in order]
-
-    async def _pump(self, guarded: Guarded) -> Pump:
-        """The pump of the next attempt; a route that cannot be told what the client wants is passed over."""
-        said: RequestError | None = None
-        while True:
-            way = self._tries.way if self._tries is not None else Way(0, 0, "")
-            try:
-                return await self._pump_on(way, guarded)
-            except RequestError as error:
-                said = said or error
-                if self._tries is None or not self._tries.skip(time.monotonic()):
-                    raise said from None
-
-    async def _pump_on(self, way: Way, guarded: Guarded) -> Pump:
-        """Write the request for this way, reserve its entry, and make the pump."""
-        house, arrival, asked = self._house, self._arrival, self._asked
-        target, keys = self._routes.targets[way.route], self._keys[way.route]
-        key = keys[way.key] if keys else None
-        route = Upstream(target, house.dialects[target.row.dialect or self._dialect.name], key)
-        # A translated answer is always streamed to us: what was read of it counts, also if it is never whole.
-        stream = asked.stream or route.profile.stream_only or route.dialect is not self._dialect
-        written = await self._written(route, guarded, stream=stream)
-        timing = self._timing(way.route)
-        request = route.request(
-            written.body,
-            stream=stream,
-            more=written.headers + (arrival.observer.trace.headers() if arrival.observer.trace is not None else ()),
-            connect_timeout_s=timing.connect_s,
-        )
-        if not arrival.share.hold_request(len(self._body) + len(request.body)):
-            raise no_room()
-        number = 1 if self._tries is None else self._tries.number
-        arrival.observer.reservation = reservation = self._reservation(route, number)
-        await house.ledger.open(reservation)
-        return Pump(
-            Exchange(self._plan(route, written, timing, stream=stream), now=self._started, share=arrival.share),
-            connector=house.simulator if target.provider is None else house.connector,
-            request=request,
-            client=arrival.client,
-            taps=(Meter(house.ledger, arrival.stream_id, number), arrival.observer),
-        )
-
-    def _plan(self, route: Upstream, written: _Written, timing: Timing, *, stream: bool) -> Plan:
-        house, arrival = self._house, self._arrival
-        dropped = ((b"x-thalweg-dropped", _shown(written.lost)),) if written.lost else ()
-        buffers = house.settings.buffers
-        return Plan(
-            stream_id=arrival.stream_id,
-            asked=self._asked,
-            dialect=self._dialect,
-            upstream=route.upstream_side(),
-            upstream_streams=stream,
-            sent=written.sent,
-            request=written.request,
-            listener=None if written.sent is None else TurnKeeper(house.turns, owner(arrival.scope), time.monotonic),
-            raw=self._is_raw,
-            created=int(time.time()),
-            headers=arrival.headers + route.headers + dropped,
-            timing=timing,
-            bounds=Bounds(frame_bytes=buffers.frame_bytes, answer_bytes=buffers.answer_bytes),
-            leave=self._leave(route),
-            tries=self._tries,
-        )
-
-    def _timing(self, route: int) -> Timing:
-        """How long this attempt may take: the gateway's times, the provider's, the route's; a request only tightens."""
-        provider, rules = self._routes.targets[route].provider, self._routes.attempts or self._house.settings.attempts
-        timeouts = self._house.settings.timeouts
-        if provider is not None:
-            timeouts = timeouts.with_(provider.timeouts)
-        timeouts = timeouts.with_(self._routes.waits[route]).within(self._wishes.waits)
-        return timing_of(timeouts, rules)
-
-    def _leave(self, route: Upstream) -> Leave:
-        """What becomes of the answer when its client goes: the request, the alias, the provider or the gateway says."""
-        said = (self._wishes.leave, self._routes.leave, route.leave)
-        return next((leave for leave in said if leave is not None), self._house.settings.leave)
-
-    @property
-    def _is_raw(self) -> bool:
-        """Whether the client wants no repairs."""
-        return self._arrival.fields.get(b"x-thalweg-raw") == b"1"
-
-    async def _written(self, route: Upstream, guarded: Guarded, *, stream: bool) -> _Written:
-        """The upstream's request: the client's own bytes where both sides speak one dialect, else written anew."""
-        model, profile, asked, fields = route.model, route.profile, self._asked, self._arrival.fields
-        if route.dialect is self._dialect:
-            passed = tuple((name, value) for name, value in fields.items() if name in self._dialect.passed_headers)
-            if self._is_raw:
-                profile = replace(profile, repairs=frozenset())
-            body = asked.edited(model=model, profile=profile, stream=stream)
-            if not profile.media_urls and isinstance(asked, NamesFiles) and asked.names_files():
-                files = await self._files(route, guarded)
-                body = asked.filled(body, files) if files else body
-            return _Written(body, None, None, asked.left_out(profile), passed)
-        house, losses = self._house, Losses(_strictness(fields))
-        request = asked.canon()
-        _note_foreign(request, losses)
-        turns = house.turns.restore(owner(self._arrival.scope), request.messages, time.monotonic())
-        request = replace(request, messages=arrange(turns, losses))
-        if wanted(request, taken=profile.media_urls, prefixes=profile.media_url_prefixes):
-            request = await guarded(house.media.fill(request, profile, share=self._arrival.share))
-        sent = route.dialect.encode_request(request, model=model, profile=profile, stream=stream, losses=losses)
-        return _Written(sent.body, sent, request, losses.names, ())
-
-    async def _files(self, route: Upstream, guarded: Guarded) -> Files:
-        """The files that a request names, for an upstream of its own dialect that opens no addresses. Where they cannot
-        be told, it says so itself.
-        """
-        if route.simulated or not self._house.media.allowed:
-            return {}
-        try:
-            request = self._asked.canon()
-        except RequestError:
-            return {}
-        files: Files = await guarded(self._house.media.files(request, route.profile, share=self._arrival.share))
-        return files
-
-    def _reservation(self, route: Upstream, number: int) -> Reservation:
-        arrival, caller = self._arrival, self._arrival.observer.caller
-        assert caller is not None
-        return Reservation(
-            request_id=arrival.stream_id,
-            attempt=number,
-            at_ms=unix_ms(),
-            key_id=caller.key_id,
-            dialect=self._dialect.name,
-            endpoint=arrival.scope["path"],
-            provider=route.name,
-            model=self._asked.model,
-            upstream_model=route.model,
-            stream=self._asked.stream,
-            simulated=route.simulated,
-        )
-
-
-class _Written(NamedTuple):
-    """A request as the upstream gets it."""
-
+    status: int | None
+    """The HTTP status; `None` when none came."""
+    error: str | None
+    """Why the answer is not whole; the connector's sentence, which names no key."""
     body: bytes
-    sent: UpstreamBody | None
-    """`None` where both sides speak one dialect."""
-    request: Request | None
-    lost: tuple[str, ...]
-    """Names of the client's fields that it has only in part, or not."""
-    headers: Headers
-    """Of the client's, those that go with it."""
+    """Empty where it was longer than it may be."""
 
 
-class Upstream:
-    """One target with one key, as the rest of the request needs it."""
-
-    def __init__(self, target: Target, dialect: Dialect, key: Key | None) -> None:
-        row = target.row
-        self._target = target
-        self.dialect = dialect
-        """What the upstream speaks."""
-        self.name = row.name
-        self.key_name = _key_name(target.provider, key)
-        self.profile: Profile = row.profile_of(target.upstream_model)
-        self.model = target.upstream_model
-        self.simulated = target.provider is None
-        self.leave = target.provider.leave if target.provider else None
-        self._credential = key.credential if key else None
-        self.headers: Headers = ((b"x-thalweg-simulated", b"1"),) if self.simulated else ()
-
-    def upstream_side(self) -> UpstreamSide:
-        """The codec's upstream position for this target."""
-        return UpstreamSide(
-            self.dialect, self.profile, provider=self.name, key_name=self.key_name, credential=self._credential
-        )
-
-    def request(self, body: bytes, *, stream: bool, more: Headers, connect_timeout_s: float) -> UpstreamRequest:
-        """The HTTP request for this upstream; of its headers, `more` stand above the dialect's own."""
-        provider = self._target.provider
-        said = {name for name, _ in more}
-        own = tuple(pair for pair in self.dialect.request_headers(stream=stream) if pair[0] not in said)
-        return UpstreamRequest(
-            origin=provider.origin if provider else _SIMULATED_ORIGIN,
-            method=b"POST",
-            target=self.dialect.request_target(self._base_path(), self.model, stream=stream),
-            headers=_UPSTREAM_HEADERS[stream] + own + more,
-            body=body,
-            credential=self._credential,
-            connect_timeout_s=connect_timeout_s,
-            provider=self.name,
-            setting=provider.row.base_url_variable if provider else "",
-        )
-
-    def _base_path(self) -> bytes:
-        if self._target.provider is not None:
-            return self._target.provider.base_path
-        if not self._target.row.dialect:
-            # The simulator speaks whatever its client does, at the path where that is usual.
-            return _USUAL_PATHS.get(self.dialect.name, b"/v1")
-        return urlsplit(self._target.row.base_url).path.encode()
-
-
-_USUAL_PATHS = {"anthropic": b"", "gemini": b"/v1beta"}
-
-
-def keys_of(provider: ProviderSettings | None) -> tuple[Key, ...]:
-    """A provider's keys, the first one first; none where it has none, or is the simulator."""
-    if provider is None or provider.credential is None:
-        return ()
-    return (Key(provider.key_name, provider.credential), *provider.more_keys)
-
-
-def timing_of(timeouts: Timeouts, rules: Attempts) -> Timing:
-    """The waits of one attempt."""
-    return Timing(
-        connect_s=timeouts.connect_s,
-        first_byte_s=timeouts.first_byte_s,
-        first_content_s=timeouts.first_content_s,
-        gap_s=timeouts.gap_s,
-        whole_s=timeouts.whole_s,
-        floor_tokens_per_s=timeouts.floor_tokens_per_s,
-        floor_window_s=timeouts.floor_window_s,
-        commit_after_s=rules.commit_after_s,
+async def ask(connector: Connector, provider: ProviderSettings, *, query: str = "", within_s: float) -> Heard:
+    """Ask for the list of models, with something added to its query. Never raises for what the network or they do."""
+    ear = _Ear()
+    call = connector.start(
+        UpstreamRequest(
+            origin=provider.origin,
+            method=b"GET",
+            target=_target(provider, query),
+            headers=_HEADERS + _own_headers(provider),
+            body=b"",
+            credential=provider.credential,
+            connect_timeout_s=CONNECT_S,
+            provider=provider.row.name,
+            setting=provider.row.base_url_variable,
+        ),
+        ear,
     )
+    error = None
+    try:
+        async with asyncio.timeout(within_s):
+            await ear.done
+    except TimeoutError:
+        error = f"no whole answer came within {within_s:.0f} s"
+    except GatewayError as failure:
+        error = failure.message
+    finally:
+        call.abort()
+    return Heard(status=ear.status, error=error, body=bytes(ear.body))
 
 
-def _shown(names: tuple[str, ...]) -> bytes:
-    """Names of fields in a header. Some are a client's own words: what no field's name needs is not sent back."""
-    shown = [_NO_NAME.sub("_", name[:_MOST_NAME]) for name in names[:_MOST_NAMES]]
-    return ", ".join([*shown, "..."] if len(names) > _MOST_NAMES else shown).encode()
+def _target(provider: ProviderSettings, query: str) -> bytes:
+    path = provider.row.models_path.encode()
+    if query:
+        path += (b"&" if b"?" in path else b"?") + query.encode()
+    # The bases of some are written without their `/v1`, and often with it.
+    return (provider.base_path.removesuffix(b"/v1") if path.startswith(b"/v1/") else provider.base_path) + path
 
 
-_NO_NAME = re.compile(r"[^A-Za-z0-9_.\-\[\]]")
-_MOST_NAME = 80
-_MOST_NAMES = 32
-
-_STRICTNESS: dict[bytes, Strictness] = {b"1": "strict", b"0": "lenient"}
-
-
-def _strictness(fields: Fields) -> Strictness:
-    return _STRICTNESS.get(fields.get(b"x-thalweg-strict", b""), "default")
+def _own_headers(provider: ProviderSettings) -> Headers:
+    """What a provider wants of every request, but for the key."""
+    dialect = DIALECTS.get(provider.row.dialect)
+    return tuple(dialect.request_headers(stream=False)) if dialect else ()
 
 
-def _note_foreign(request: Request, losses: Losses) -> None:
-    """Fields that only the client's dialect knows."""
-    for name in request.essential:
-        losses.refuse(name, "only the API that it belongs to knows it")
-    for name in request.extensions:
-        if name not in request.essential:
-            losses.drop(name, "only the API that it belongs to knows it")
+class _Ear:
+    """Listens to one call, and keeps what is said up to a bound."""
 
+    def __init__(self) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.status: int | None = None
+        self.body = bytearray()
 
-def _key_name(provider: ProviderSettings | None, key: Key | None) -> str:
-    """What an upstream refuses when it refuses our key, for people."""
-    if key is not None:
-        return key.name
-    return "" if provider is None else f"a request without a key (set {provider.key_name})"
+    def connected(self) -> None:
+        pass
 
+    def head_received(self, head: ResponseHead) -> None:
+        self.status = head.status
 
-def _upstream_headers(accept: bytes) -> Headers:
-    return (
-        (b"content-type", b"application/json"),
-        (b"accept", accept),
-        (b"user-agent", b"thalweg"),
-        (HOP, b"1"),
-    )
+    def body_received(self, data: bytes) -> None:
+        self.body += data
+        if len(self.body) > MOST_BYTES:
+            self.body.clear()
+            self.body_ended()
 
+    def body_ended(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
 
-_UPSTREAM_HEADERS = {True: _upstream_headers(b"text/event-stream"), False: _upstream_headers(b"application/json")}
+    def call_failed(self, error: GatewayError) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)

@@ -16,6 +16,7 @@ from thalweg.relay.attempts import Health
 from thalweg.relay.budget import Budget
 from thalweg.relay.turns import TurnStore
 from thalweg.server.auth import Doorkeeper
+from thalweg.server.catalogue import Catalogue
 from thalweg.server.engines import Engines
 from thalweg.server.live import LiveStreams
 from thalweg.server.log import Log
@@ -31,14 +32,16 @@ class Current:
     All of it changes in one step between two turns of the loop. A request under way keeps what it has taken.
     """
 
-    def __init__(self, settings: Settings, engines: Engines) -> None:
+    def __init__(self, settings: Settings, engines: Engines, catalogue: Catalogue) -> None:
         self._engines = engines
+        self._catalogue = catalogue
         self.take(settings)
 
     def take(self, settings: Settings) -> None:
         """Let other settings hold from now on."""
-        doorkeeper, directory = Doorkeeper(settings), Directory(settings, self._engines)
+        doorkeeper, directory = Doorkeeper(settings), Directory(settings, self._engines, self._catalogue)
         self._engines.use(settings)
+        self._catalogue.use(settings)
         self.settings, self.doorkeeper, self.directory = settings, doorkeeper, directory
 
 
@@ -48,6 +51,7 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     current: Current
     dialects: Mapping[str, Dialect]
     engines: Engines
+    catalogue: Catalogue
     connector: Connector
     simulator: Connector
     ledger: Store

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -14,6 +15,7 @@ from thalweg.dialects.base import WireRequest
 from thalweg.profiles.base import Provider
 from thalweg.profiles.providers import SIMULATOR, SIMULATORS
 from thalweg.relay.attempts import drawn
+from thalweg.server.catalogue import Catalogue
 from thalweg.server.engines import Engines, Found
 from thalweg.server.replay import REPLAY, Replays
 from thalweg.simulator.catalogue import LISTED
@@ -78,12 +80,13 @@ class Listed(NamedTuple):
 
 
 class Directory:
-    """Resolves names. Made once from the settings; `engines` knows what runs on this machine."""
+    """Resolves names. Made once from the settings; `engines` knows what runs here, `catalogue` what providers list."""
 
-    def __init__(self, settings: Settings, engines: Engines | None = None, chance: random.Random | None = None) -> None:
+    def __init__(self, settings: Settings, engines: Engines | None = None, catalogue: Catalogue | None = None) -> None:
         self._settings = settings
         self._engines = engines or Engines(settings)
-        self._chance = chance or random.Random()  # noqa: S311  # it spreads load
+        self._chance = random.Random()  # noqa: S311  # it spreads load
+        self._catalogue = catalogue or Catalogue(settings)
         self._replays = Replays(settings)
 
     def routes(self, asked: WireRequest, path: str, dialect: str) -> Routes:
@@ -134,7 +137,7 @@ class Directory:
 
     def offers(self) -> list[Offer]:
         """Every provider, as of the last look for engines."""
-        return offers(self._settings, self._engines.found)
+        return offers(self._settings, self._engines.found, self._catalogue.names)
 
     def listed(self) -> list[Listed]:
         """Names to show: the simulator's models, then those of providers that are ready, then the last recordings."""
@@ -215,18 +218,19 @@ class Directory:
         return f"The model {name!r} is not known here. Name it as provider/model, with a provider of: {named}."
 
 
-def offers(settings: Settings, found: Found) -> list[Offer]:
+def offers(settings: Settings, found: Found, lists: Mapping[str, tuple[str, ...]]) -> list[Offer]:
     """Every provider, those that are ready first, else in the order of their rows; the simulator is none of them.
 
-    One that speaks two dialects is told of once: whichever its client speaks, its name is the same.
+    One that speaks two dialects is told of once: whichever its client speaks, its name is the same. The models of one
+    are those that were found, else those that it `lists`, else some that its row names.
     """
-    rows = [_offer(provider, found) for provider in settings.main_providers]
+    rows = [_offer(provider, found, lists) for provider in settings.main_providers]
     return sorted(rows, key=lambda offer: not offer.ready)
 
 
-def _offer(provider: ProviderSettings, found: Found) -> Offer:
+def _offer(provider: ProviderSettings, found: Found, lists: Mapping[str, tuple[str, ...]]) -> Offer:
     row = provider.row
-    models = found.get(row.name, row.models)
+    models = found.get(row.name, lists.get(row.name, row.models))
     return Offer(
         name=row.name,
         title=row.title,

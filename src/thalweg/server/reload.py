@@ -29,6 +29,7 @@ _AT_START = {
     "home": "server.home",
     "log": "server.log",
     "fetch_media": "server.fetch_media",
+    "fetch_models": "server.fetch_models",
     "proxy_environment": "server.proxy",
     "ca_file": "server.ca_file",
     "buffers": "buffers",

@@ -21,6 +21,7 @@ from thalweg.config import Settings
 from thalweg.ledger.lock import HomeLock
 from thalweg.ledger.store import SqliteLedger, sqlite_version_warning
 from thalweg.server.app import Gateway, make_connector, make_gateway, make_simulator
+from thalweg.server.catalogue import keep_lists
 from thalweg.server.engines import Engines, Found
 from thalweg.server.guard import guarded
 from thalweg.server.log import Log, loop_handler, opened, silent
@@ -228,6 +229,21 @@ async def _upstreams(settings: Settings) -> AsyncIterator[_Upstreams]:
             await asyncio.to_thread(recorder.close)
 
 
+@contextlib.asynccontextmanager
+async def _lists_kept(gateway: Gateway, *, fetch: bool) -> AsyncIterator[None]:
+    """Keep the providers' lists of models up to date meanwhile; without `fetch` those that are on disk will do."""
+    house = gateway.house
+    work = keep_lists(house.catalogue, house.connector) if fetch else asyncio.to_thread(house.catalogue.read)
+    keeping = asyncio.get_running_loop().create_task(work)
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        if not keeping.cancelled() and (error := keeping.exception()) is not None:
+            _log.error("keeping lists of models failed: %s", blame(error))
+
+
 async def serve(
     settings: Settings,
     *,
@@ -266,12 +282,14 @@ async def serve(
                 loop.call_soon(listening, listener)
                 # Beside the serving: looking delays nothing, and is over long before it.
                 looking = loop.create_task(_tell_of_engines(gateway.house.engines, found, warnings))
-                try:
-                    async with watching(reloader):
-                        # In this task, so that the signals are ours before `listening` is told.
-                        await server.serve(sockets=[listener])
-                finally:
-                    await looking
+                # A server within another program is there for its talk alone, and asks nobody anything beside.
+                async with _lists_kept(gateway, fetch=stop is None and settings.fetch_models):
+                    try:
+                        async with watching(reloader):
+                            # In this task, so that the signals are ours before `listening` is told.
+                            await server.serve(sockets=[listener])
+                    finally:
+                        await looking
                 await gateway.house.live.close()
                 await gateway.house.media.close()
         finally:

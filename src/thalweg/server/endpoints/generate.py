@@ -9,7 +9,7 @@ from thalweg.canon.scrub import blame
 from thalweg.dialects.base import Dialect
 from thalweg.relay.budget import Share, no_room
 from thalweg.relay.course import Course, Left
-from thalweg.server.asking import Arrival, Asking, Fields
+from thalweg.server.attempt import Arrival, Asking, Fields
 from thalweg.server.house import House, new_stream_id
 from thalweg.server.meter import Observer
 from thalweg.server.streaming import AsgiClient, ClientGone, read_body

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from thalweg.canon.errors import NotFound
+from thalweg.catalogue.shown import About
 from thalweg.profiles.providers import MODELS_DATE
 from thalweg.server.house import House
 from thalweg.server.models import Listed
@@ -16,9 +17,10 @@ _CREATED = 1_735_689_600
 """A fixed date for models that have none of their own; SDK types want an integer."""
 
 
-def describe(model: Listed) -> dict[str, Any]:
-    """One model in the words of all dialects at once."""
+def describe(model: Listed, about: About) -> dict[str, Any]:
+    """One model in the words of all dialects at once, with what is known of it."""
     name = model.name
+    limits = {field: getattr(about, ours) for field, ours in _LIMITS.items() if getattr(about, ours) is not None}
     return {
         "id": name,
         "object": "model",
@@ -31,11 +33,22 @@ def describe(model: Listed) -> dict[str, Any]:
         "name": f"models/{name}",
         "displayName": name,
         "supportedGenerationMethods": ["generateContent", "streamGenerateContent"],
+        **limits,
+        **about.fields(),
     }
 
 
+_LIMITS = {
+    "inputTokenLimit": "context_window",
+    "outputTokenLimit": "max_output_tokens",
+    "max_input_tokens": "context_window",
+    "max_tokens": "max_output_tokens",
+}
+"""What Google and Anthropic call the longest prompt and the longest answer, and what we do."""
+
+
 class _Looking:
-    """What these endpoints have in common: they look for engines first."""
+    """What these endpoints have in common: they look for engines first, and know something of models."""
 
     def __init__(self, house: House) -> None:
         self._house = house
@@ -45,6 +58,10 @@ class _Looking:
         if header(scope, HOP) is None:
             await self._house.engines.look()
 
+    def _describe(self, model: Listed) -> dict[str, Any]:
+        provider, _, name = model.name.partition("/")
+        return describe(model, self._house.catalogue.about(provider, name))
+
 
 class ModelList(_Looking):
     """`GET /v1/models`."""
@@ -52,7 +69,7 @@ class ModelList(_Looking):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with the models that can be called, as far as their names are known."""
         await self._look(scope)
-        data = [describe(model) for model in self._house.directory.listed()]
+        data = [self._describe(model) for model in self._house.directory.listed()]
         ids = [model["id"] for model in data]
         ends = {"first_id": ids[0] if ids else None, "last_id": ids[-1] if ids else None, "has_more": False}
         await send_json(send, 200, {"object": "list", "data": data, "models": data} | ends)
@@ -68,7 +85,7 @@ class OneModel(_Looking):
         model = next((model for model in self._house.directory.listed() if model.name == wanted), None)
         if model is None:
             raise NotFound(f"The model {wanted!r} is not known here.", param="model")
-        await send_json(send, 200, describe(model))
+        await send_json(send, 200, self._describe(model))
 
 
 class ProviderList(_Looking):
