@@ -13,12 +13,14 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from thalweg.canon.scrub import scrub
 from thalweg.config.addresses import parse_base_url
 from thalweg.config.errors import ConfigError, Phrase, Problem
 from thalweg.config.positions import Path as Way
 from thalweg.config.values import LONGEST_S, MOST_MIB
 from thalweg.config.variables import nearest
 
+_WITH_PASSWORD = re.compile(r"//[^/\s]*@")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _MOST_SHOWN = 40
 _MOST_KNOWN = 12
@@ -95,8 +97,10 @@ class Spot(msgspec.Struct, frozen=True):
         self.reading.warnings.append(self.problem(code, **values))
 
     def problem(self, code: str, **values: Any) -> Problem:
-        """What is said of this place."""
-        return Problem(self.reading.name, self.line, code, {"key": self.key, **values})
+        """What is said of this place. A key may stand where none belongs: what looks like one is hidden."""
+        said = {"key": self.key, **values}
+        clean = {name: scrub(each) if isinstance(each, str) else each for name, each in said.items()}
+        return Problem(self.reading.name, self.line, code, clean)
 
     def expected(self, wanted: Phrase, value: Any, *, private: bool = False) -> UnsetType:
         """Note that something else stands there. What may be secret is not repeated."""
@@ -128,8 +132,9 @@ def _found(value: Any, *, private: bool) -> Phrase:
     if isinstance(value, bool):
         return Phrase("found_this", {"value": str(value).lower()})
     if isinstance(value, str):
-        if private:
+        if private or _WITH_PASSWORD.search(value):
             return Phrase("found_text")
+        value = scrub(value)
         cut = value if len(value) <= _MOST_SHOWN else value[:_MOST_SHOWN] + "…"
         return Phrase("found_this", {"value": json.dumps(cut, ensure_ascii=False)})
     if isinstance(value, int | Decimal):
