@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from tests.cli.terminal import thalweg
 from tests.translation_tables import TABLES as TRANSLATED
 from thalweg.cli.main import COMMANDS
-from thalweg.config import VARIABLES, Settings
+from thalweg.config import VARIABLES, Settings, load, table
+from thalweg.config.errors import Phrase
+from thalweg.config.groups import Several
+from thalweg.config.groups import Table as FileTable
+from thalweg.config.keys import SecretKind
+from thalweg.config.kinds import Choices, FilePath, Url
 from thalweg.dialects.anthropic_messages.tables import REPAIRS as OF_ANTHROPIC
 from thalweg.dialects.gemini.tables import REPAIRS as OF_GEMINI
 from thalweg.dialects.openai_chat.repairs import ROWS as OF_CHAT
@@ -214,6 +222,69 @@ def test_the_tables_of_settings_are_the_codes() -> None:
     assert with_tables(page, SET) == page
 
 
+CONFIGURATION = PAGE.with_name("configuration.md")
+EXAMPLE = PAGE.with_name("thalweg.example.toml")
+_KINDS = {FilePath: "a path", Url: "an address", Choices: "a list of names", FileTable: "a table", Several: "a list"}
+
+
+def _wanted(kind: Any) -> str:
+    """What may stand there, in words."""
+    if isinstance(kind, SecretKind):
+        return "a key" if kind.wanted == "want_secret" else str(Phrase(kind.wanted))
+    wanted = getattr(kind, "wanted", None)
+    return str(wanted) if wanted is not None else _KINDS[type(kind)]
+
+
+def _rows_of(table: FileTable) -> str:
+    variables = any(row.variable for row in table.rows)
+    rows = []
+    for row in table.rows:
+        default = "" if row.default is None else f"`{msgspec.json.encode(row.default).decode()}`"
+        variable = f" `{row.variable}` |" if row.variable else "  |" if variables else ""
+        rows.append(f"| `{row.name}` | {_wanted(row.kind)} | {row.says} | {default} |{variable}")
+    return _table("| key | value | what | unless set |" + (" variable |" if variables else ""), rows)
+
+
+HELD: dict[str, FileTable] = {
+    "server": table.SERVER,
+    "limits": table.LIMITS,
+    "buffers": table.BUFFERS,
+    "recording": table.RECORDING,
+    "timeouts": table.TIMEOUTS,
+    "attempts": table.ATTEMPTS,
+    "leave": table.LEAVE.kind,
+    "provider": table.PROVIDER,
+    "profile": table.PROFILE,
+    "thinking": table.THINKING,
+    "alias": table.ALIAS.kind,
+    "route": table.ROUTE.kind,
+    "price": table.PRICES,
+}
+"""The tables of the page of the file, by their marks."""
+FILED: dict[str, Callable[[], str]] = {name: partial(_rows_of, each) for name, each in HELD.items()}
+
+
+def test_the_page_of_the_file_is_the_table_of_the_file() -> None:
+    page = CONFIGURATION.read_text(encoding="utf-8")
+    assert _GENERATED.findall(page) == list(FILED)
+    assert with_tables(page, FILED) == page
+
+
+def test_every_section_of_the_file_has_its_part_of_the_page() -> None:
+    heads = re.findall(r"^## `\[?(\w+)", CONFIGURATION.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(heads) == sorted(table.FILE.names)
+
+
+def test_the_example_of_the_file_is_right_and_shows_every_kind_of_section() -> None:
+    settings = load({"ARK_API_KEY": "sk-1", "ARK_API_KEY_2": "sk-2", "MY_RELAY_KEY": "sk-3"}, config=EXAMPLE)
+    assert settings.warnings == ()
+    assert settings.aliases.keys() == {"fast", "steady", "shared"}
+    assert settings.providers["my-relay"].ready
+    assert len(settings.providers["ark"].more_keys) == 1
+    assert settings.leave.kind == "linger"
+    assert settings.prices
+
+
 TRANSLATION = PAGE.with_name("translation.md")
 
 
@@ -270,6 +341,7 @@ def test_no_link_between_pages_leads_nowhere() -> None:
 
 
 if __name__ == "__main__":
+    CONFIGURATION.write_text(with_tables(CONFIGURATION.read_text(encoding="utf-8"), FILED), encoding="utf-8")
     TRANSLATION.write_text(with_tables(TRANSLATION.read_text(encoding="utf-8"), TRANSLATED), encoding="utf-8")
     SETTINGS.write_text(with_tables(SETTINGS.read_text(encoding="utf-8"), SET), encoding="utf-8")
     OBSERVABILITY.write_text(with_tables(OBSERVABILITY.read_text(encoding="utf-8"), SEEN), encoding="utf-8")

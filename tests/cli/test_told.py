@@ -11,6 +11,7 @@ from tests.cli.terminal import thalweg
 from tests.live.gateway import Gateway
 from thalweg.cli.words import sentences
 from thalweg.config import ConfigError, load
+from thalweg.config.errors import SENTENCES
 
 CODES: dict[str, dict[str, str]] = {
     "port": {"THALWEG_PORT": "eight"},
@@ -20,11 +21,35 @@ CODES: dict[str, dict[str, str]] = {
     "open_door": {"THALWEG_HOST": "0.0.0.0"},
 }
 OF_THE_LEDGER = {"home_locked", "home_taken"}
+IN_ENGLISH = [
+    "thalweg: 2 settings are wrong:",
+    "t.toml:2: server.prot is no setting. Is it `port`?",
+    't.toml:3: server.log: expected one of auto, json, pretty, off, found "xml".',
+]
+IN_CHINESE = [
+    "thalweg: 有 2 处设置不对：",
+    "t.toml:2: 没有 server.prot 这个设置。是不是 `port`？",
+    't.toml:3: server.log：应是 auto, json, pretty, off 之一，而不是 "xml"。',
+]
 
 
 def test_every_sentence_is_some_errors() -> None:
     told = {key.removeprefix("told.") for key in sentences("en") if key.startswith("told.")}
-    assert told == CODES.keys() | OF_THE_LEDGER
+    assert told == CODES.keys() | OF_THE_LEDGER | {"several"}
+
+
+def test_what_is_said_of_files_is_the_rooms_own() -> None:
+    said = {key.removeprefix("file."): words for key, words in sentences("en").items() if key.startswith("file.")}
+    assert said == SENTENCES
+
+
+@pytest.mark.parametrize(("lang", "said"), [("en", IN_ENGLISH), ("zh", IN_CHINESE)])
+def test_everything_that_is_wrong_in_a_file_is_told(tmp_path: Path, lang: str, said: list[str]) -> None:
+    file = tmp_path / "t.toml"
+    file.write_text('[server]\nprot = 1\nlog = "xml"\n')
+    done = thalweg(tmp_path, "serve", "--config", str(file), THALWEG_LANG=lang)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.replace(str(file), "t.toml").splitlines() == said
 
 
 @pytest.mark.parametrize(("code", "env"), CODES.items(), ids=CODES)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from thalweg.canon.policy import Alias, Attempts, Leave, PriceOverride, Route, Timeouts, Waits
-from thalweg.config import Buffers, ConfigError, FileError, Limits, Settings, home, load, load_client
+from thalweg.config import Buffers, ConfigError, FileError, Limits, Settings, errors, home, load, load_client
+from thalweg.config.settings import Recording
 from thalweg.profiles.providers import ANTHROPIC_REPAIRS, CHAT_REPAIRS
 
 SECRET = "sk-s3cret-of-somebody"
@@ -52,6 +53,11 @@ GOOD: dict[str, tuple[str, str, Any]] = {
         "[buffers]\nframe_mb = 1\nanswer_mb = 2\ntotal_mb = 0.5",
         "buffers",
         Buffers(frame_bytes=2**20, answer_bytes=2**21, total_bytes=2**19),
+    ),
+    "recording": (
+        '[recording]\nfolder = "/r"\nmost_mb = 1\nreplay = "/p"',
+        "recording",
+        Recording(folder=Path("/r"), most_bytes=2**20, replay=Path("/p")),
     ),
     "timeouts": (
         "[timeouts]\nconnect_s = 1\nfirst_content_s = 0\nwhole_s = 9.5\nfloor_tokens_per_s = 2\nfloor_window_s = 3",
@@ -105,6 +111,11 @@ GOOD: dict[str, tuple[str, str, Any]] = {
             "b": Alias(name="b", routes=(route("ark/y", weight=3, timeouts=Waits(gap_s=5, connect_s=4)),)),
         },
     ),
+    "a price for many": (
+        '[prices."ark/*"]\ncurrency = "CNY"\ninput = 1\noutput = 2',
+        "prices",
+        {"ark/*": PriceOverride(currency="CNY", input=Decimal(1), output=Decimal(2))},
+    ),
     "a price": (
         '[prices."ark/x"]\ncurrency = "CNY"\ninput = 0.8\noutput = 2\ncached_input = 0.00375',
         "prices",
@@ -134,8 +145,8 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     "a section like no other": (
         "\n[xyz]",
         [
-            "thalweg.toml:2: xyz is no setting. Here may stand: server, limits, buffers, timeouts, attempts, leave, "
-            "providers, aliases, prices."
+            "thalweg.toml:2: xyz is no setting. Here may stand: server, limits, buffers, recording, timeouts, attempts, "
+            "leave, providers, aliases, prices."
         ],
     ),
     "a key above the sections": ("port = 1", ["thalweg.toml:1: port is no setting. Is it `server.port`?"]),
@@ -210,7 +221,7 @@ WRONG: dict[str, tuple[str, list[str]]] = {
     ),
     "the simulator": (
         '[providers.sim-chat]\nbase_url = "http://r:1"',
-        ["thalweg.toml:1: providers.sim-chat: 'sim-chat' is the built-in simulator; choose another name."],
+        ["thalweg.toml:1: providers.sim-chat: 'sim-chat' is built in; choose another name."],
     ),
     "a known provider's dialect": (
         '[providers.ark]\ndialect = "gemini"',
@@ -363,6 +374,7 @@ def test_a_flag_the_environment_dotenv_the_file_the_default_in_that_order(tmp_pa
     assert settings.timeouts == Timeouts(gap_s=2, whole_s=1)
     assert loaded(tmp_path, text, env).port == 3
     assert loaded(tmp_path, text, {"THALWEG_PORT": " "}).port == 2
+    assert loaded(tmp_path, text, {"THALWEG_PORT": "tcp://10.0.0.1:8080"}).port == 2
 
 
 def test_a_key_of_an_upper_layer_takes_the_place_of_any_form_of_it_below(tmp_path: Path) -> None:
@@ -414,6 +426,23 @@ def test_commands_that_need_the_home_alone_find_it(tmp_path: Path, monkeypatch: 
     assert home(Path("/flag")) == Path("/flag")
     monkeypatch.setenv("THALWEG_HOME", "/env")
     assert home() == Path("/env")
+
+
+def test_without_a_working_directory_there_is_none_to_look_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert load(port=1).port == 1
+    (tmp_path / "t.toml").write_text("[server]\nport = 2")
+    assert load(config=tmp_path / "t.toml").port == 2
+
+
+def test_every_sentence_is_said_somewhere() -> None:
+    source = "".join(
+        path.read_text("utf-8") for path in Path(errors.__file__).parent.glob("*.py") if path.name != "errors.py"
+    )
+    assert [code for code in errors.SENTENCES if f'"{code}"' not in source] == []
 
 
 # Providers

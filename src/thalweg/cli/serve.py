@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import uvloop
 from cyclopts import Parameter
@@ -16,7 +16,7 @@ from thalweg.cli.layout import Paper
 from thalweg.cli.main import FAILED
 from thalweg.cli.told import told
 from thalweg.cli.words import explain, say
-from thalweg.config import load
+from thalweg.config import Settings, load
 from thalweg.ledger.entry import LedgerError
 from thalweg.server.recording import CannotRecord
 from thalweg.server.serve import serve as serve_until_signal
@@ -27,6 +27,7 @@ def serve(
     host: Annotated[str | None, Parameter(metavar="ADDRESS"), explain("serve.host")] = None,
     port: Annotated[int | None, Parameter(metavar="PORT"), explain("serve.port")] = None,
     home: Annotated[Path | None, Parameter(metavar="FOLDER"), explain("serve.home")] = None,
+    config: Annotated[Path | None, Parameter(metavar="FILE"), explain("serve.config")] = None,
     simulate: Annotated[bool | None, explain("serve.simulate")] = None,
     record: Annotated[Path | None, Parameter(metavar="FOLDER"), explain("serve.record")] = None,
     record_max_mb: Annotated[float | None, Parameter(metavar="MIB"), explain("serve.record_max_mb")] = None,
@@ -35,19 +36,28 @@ def serve(
     open_page: Annotated[bool, Parameter(name="--open", negative=""), explain("serve.open")] = False,
 ) -> int:
     """Run the gateway until a signal."""
-    settings = load(
-        host=host,
-        port=port,
-        home=home,
-        simulate=simulate,
-        record=record,
-        record_max_mb=record_max_mb,
-        record_simulated=record_simulated,
-        replay=replay,
-    )
+    flags: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "home": home,
+        "simulate": simulate,
+        "record": record,
+        "record_max_mb": record_max_mb,
+        "record_simulated": record_simulated,
+        "replay": replay,
+    }
+
+    def again(**others: Any) -> Settings:
+        return load(config=config, **(flags | others))
+
+    settings = again()
     announcement = Announcement(settings, Paper(stderr=True), open_page=open_page)
     running = serve_until_signal(
-        settings, listening=announcement.listening, found=announcement.found, draining=announcement.draining
+        settings,
+        listening=announcement.listening,
+        found=announcement.found,
+        draining=announcement.draining,
+        again=again,
     )
     try:
         uvloop.run(running)

@@ -24,7 +24,7 @@ def language() -> Language:
     return language_of_environment()
 
 
-def say(key: str, **values: object) -> str:
+def say(key: str, /, **values: object) -> str:
     """The sentence of that key, with the values in its placeholders. Raises `KeyError` for a key that is not there."""
     return sentences(language())[key].format(**values)
 

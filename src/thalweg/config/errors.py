@@ -74,7 +74,7 @@ SENTENCES: dict[str, str] = {
     "secret_twice": "{key}: give either `{name}` or `{other}`.",
     "keep_not_yet": '{key}: `keep` is for streams that can be taken up again, which this version does not have yet. Use "cancel", "linger 5s" or "drain 30s".',  # noqa: E501
     "provider_name": "{key}: a provider's name is of a-z, 0-9 and single hyphens in it.",
-    "provider_simulator": "{key}: {name!r} is the built-in simulator; choose another name.",
+    "provider_simulator": "{key}: {name!r} is built in; choose another name.",
     "provider_place": "{key} is a new provider and has no address: give it `base_url`.",
     "provider_place_near": "{key} is a new provider and has no address: give it `base_url`. Or is it `{near}`?",
     "provider_field": "{key} is for new providers; {title} has its own.",
@@ -93,7 +93,6 @@ SENTENCES: dict[str, str] = {
     "who_repository": "lies in a repository",
     "who_others": "others on this machine can read",
     "key_unset": "{key}: the variable {name} is not set, so that there is no such key.",
-    "only_restart": "{key} is another one now, and holds from the next start on.",
     "want_text": "a text",
     "want_flag": "true or false",
     "want_whole": "a whole number from {least} to {most}",

@@ -16,10 +16,10 @@ from thalweg.canon.policy import Alias, Attempts, Leave, PriceOverride, Waits
 from thalweg.config.aliases import read_aliases
 from thalweg.config.errors import FileError, Problem
 from thalweg.config.keys import Secret
-from thalweg.config.kinds import Reading, Spot, shown
+from thalweg.config.kinds import Reading, Spot, is_file, shown
 from thalweg.config.positions import Path as Way
 from thalweg.config.positions import lines_of
-from thalweg.config.table import BUFFERS, FILE, SERVER
+from thalweg.config.table import BUFFERS, FILE, RECORDING, SERVER
 from thalweg.config.variables import OF_PROVIDER, nearest
 from thalweg.profiles.base import ModelRow, Profile, Provider
 from thalweg.profiles.providers import PROVIDERS, SIMULATORS
@@ -27,6 +27,7 @@ from thalweg.profiles.providers import PROVIDERS, SIMULATORS
 NAME = "thalweg.toml"
 _AT_LINE = re.compile(r" ?\(at (?:line (?P<line>\d+), column \d+|end of document)\)")
 _PROVIDER_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_BUILT_IN = {*SIMULATORS, "replay"}
 _OF_NEW = ("dialect", "title", "key_header", "needs_key")
 
 
@@ -98,7 +99,7 @@ def find(named: str | None, environment: Mapping[str, str], folder: Path | None)
         places.append(Path(own) / "thalweg" / NAME)
     elif user := environment.get("HOME"):
         places.append(Path(user) / ".config" / "thalweg" / NAME)
-    return next((place.absolute() for place in places if place.is_file()), None)
+    return next((place.absolute() for place in places if is_file(place)), None)
 
 
 def read_file(path: Path, environment: Mapping[str, str]) -> FileSettings:
@@ -107,7 +108,7 @@ def read_file(path: Path, environment: Mapping[str, str]) -> FileSettings:
     reading = Reading(path, lines, environment)
     tree = FILE.read(raw, top := Spot(reading))
     providers = _providers(tree.get("providers", {}), top.below("providers"))
-    known = {row.name for row in PROVIDERS} | SIMULATORS.keys() | tree.get("providers", {}).keys() | _added(environment)
+    known = {row.name for row in PROVIDERS} | _BUILT_IN | tree.get("providers", {}).keys() | _added(environment)
     attempts = Attempts(**tree.get("attempts", {}))
     aliases = read_aliases(tree.get("aliases", {}), top.below("aliases"), known, attempts)
     prices = _prices(tree.get("prices", {}), top.below("prices"), known)
@@ -176,7 +177,7 @@ def _providers(tree: Mapping[str, dict[str, Any]], spot: Spot) -> dict[str, File
     made = {}
     for name, said in tree.items():
         at = spot.below(name)
-        if name in SIMULATORS:
+        if name in _BUILT_IN:
             at.wrong("provider_simulator", name=name)
         elif not _PROVIDER_NAME.fullmatch(name):
             at.wrong("provider_name")
@@ -229,7 +230,7 @@ def _keys(said: Mapping[str, Any]) -> list[Secret]:
 def _prices(tree: Mapping[str, dict[str, Any]], spot: Spot, known: set[str]) -> dict[str, PriceOverride]:
     for name in tree:
         provider, slash, model = name.partition("/")
-        if not slash or not model or provider not in known:
+        if not slash or not model or (provider not in known and "*" not in provider):
             spot.below(name).wrong("price_name")
     if spot.reading.problems:
         return {}
@@ -239,7 +240,7 @@ def _prices(tree: Mapping[str, dict[str, Any]], spot: Spot, known: set[str]) -> 
 def _variables(tree: Mapping[str, Any], top: Spot) -> dict[str, Given]:
     """What the file says in place of variables."""
     given = {}
-    for section, table in (("server", SERVER), ("buffers", BUFFERS)):
+    for section, table in (("server", SERVER), ("buffers", BUFFERS), ("recording", RECORDING)):
         for row in table.rows:
             if row.variable and row.name in (said := tree.get(section, {})):
                 given[row.variable] = _given(said[row.name], top.below(section, row.name))

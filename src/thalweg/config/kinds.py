@@ -42,7 +42,24 @@ class Reading:
 
 def shown(path: Path) -> str:
     """A file as people are told of it: without the folder where that is the working one."""
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+    here = working_folder()
+    return str(path.relative_to(here)) if here is not None and path.is_relative_to(here) else str(path)
+
+
+def working_folder() -> Path | None:
+    """The working directory; `None` where it has been removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file, for us to see."""
+    try:
+        return path.is_file()
+    except OSError:  # its folder is closed to us
+        return False
 
 
 class Spot(msgspec.Struct, frozen=True):

@@ -11,8 +11,8 @@ import msgspec
 from thalweg.config.dotenv import Line, parse
 from thalweg.config.errors import Problem
 from thalweg.config.file import FileSettings, Given, find, home_in, read_file
-from thalweg.config.kinds import shown
-from thalweg.config.variables import OF_PROVIDER
+from thalweg.config.kinds import is_file, shown, working_folder
+from thalweg.config.variables import OF_PROVIDER, of_kubernetes
 from thalweg.profiles.providers import PROVIDERS
 
 DOTENV = ".env"
@@ -40,7 +40,7 @@ class Environment(Mapping[str, str]):
         return made
 
     def _cover(self, values: Mapping[str, str], places: Mapping[str, str]) -> None:
-        said = {name: value for name, value in values.items() if value.strip()}
+        said = {name: value for name, value in values.items() if value.strip() and not of_kubernetes(name, value)}
         keys = {_key_of(name) for name in said} - {""}
         for name in [name for name in self._values if name in said or _key_of(name) in keys]:
             del self._values[name]
@@ -97,10 +97,10 @@ def environment_of(real: Mapping[str, str] | None, folder: Path | None) -> tuple
     """The environment over the `.env` of a folder, and what could not be read in that. Without `real` they are this
     process' own, and the working directory's.
     """
-    folder = Path.cwd() if real is None and folder is None else folder
+    folder = working_folder() if real is None and folder is None else folder
     real = os.environ if real is None else real
     path = folder / DOTENV if folder is not None else None
-    if path is None or not path.is_file():
+    if path is None or not is_file(path):
         return Environment(real, {}), []
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -113,8 +113,8 @@ def environment_of(real: Mapping[str, str] | None, folder: Path | None) -> tuple
 def gather(real: Mapping[str, str] | None, *, config: object = None, folder: Path | None = None) -> Sources:
     """Read what there is. Raises `FileError`."""
     environment, warnings = environment_of(real, folder)
-    folder = Path.cwd() if real is None and folder is None else folder
-    files = [] if folder is None or not (folder / DOTENV).is_file() else [folder / DOTENV]
+    folder = working_folder() if real is None and folder is None else folder
+    files = [] if folder is None or not is_file(folder / DOTENV) else [folder / DOTENV]
     path = find(str(config or environment.get("THALWEG_CONFIG", "").strip()), environment, folder)
     if path is None:
         return Sources(environment, None, tuple(files), tuple(warnings))
@@ -125,7 +125,7 @@ def gather(real: Mapping[str, str] | None, *, config: object = None, folder: Pat
 def with_home(real: Mapping[str, str] | None, *, folder: Path | None = None) -> Environment:
     """The environment with the home that the file names, for commands that need nothing else. Raises `FileError`."""
     environment, _ = environment_of(real, folder)
-    folder = Path.cwd() if real is None and folder is None else folder
+    folder = working_folder() if real is None and folder is None else folder
     path = find(environment.get("THALWEG_CONFIG", "").strip(), environment, folder)
     named = home_in(path) if path is not None else None
     if path is None or not named:

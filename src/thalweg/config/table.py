@@ -28,7 +28,7 @@ from thalweg.config.kinds import (
     number,
     whole,
 )
-from thalweg.config.settings import Buffers, Limits, LogForm
+from thalweg.config.settings import Buffers, Limits, LogForm, Recording
 from thalweg.config.variables import VARIABLES
 from thalweg.profiles.base import Switch, UnaskedUsage
 from thalweg.profiles.providers import ANTHROPIC_REPAIRS, CHAT_REPAIRS, GEMINI_REPAIRS, RESPONSES_REPAIRS
@@ -102,6 +102,14 @@ BUFFERS = Table(
         _server("frame_mb", MIB, _BUFFERS.frame_bytes // _MIB),
         _server("answer_mb", MIB, _BUFFERS.answer_bytes // _MIB),
         _server("total_mb", MIB, _BUFFERS.total_bytes // _MIB, variable="THALWEG_BUFFER_MB"),
+    )
+)
+
+RECORDING = Table(
+    (
+        _server("folder", FilePath(), variable="THALWEG_RECORD"),
+        _server("most_mb", MIB, Recording().most_bytes // _MIB, variable="THALWEG_RECORD_MB"),
+        _server("replay", FilePath(), variable="THALWEG_REPLAY"),
     )
 )
 
@@ -272,6 +280,7 @@ FILE = Table(
         Row(name="server", kind=SERVER, says="The gateway itself."),
         Row(name="limits", kind=LIMITS, says="What a client may send."),
         Row(name="buffers", kind=BUFFERS, says="How many bytes may be held."),
+        Row(name="recording", kind=RECORDING, says="What is recorded of providers' answers, and played."),
         Row(name="timeouts", kind=TIMEOUTS, says="How long an upstream may take."),
         Row(name="attempts", kind=ATTEMPTS, says="How often a request is tried before its client hears of a failure."),
         Row(name="leave", kind=LEAVE, says="What becomes of an answer when its client goes.", default="cancel"),

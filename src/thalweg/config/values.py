@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from thalweg.canon.policy import Attempts, Timeouts, Waits
 from thalweg.config.errors import ConfigError
 from thalweg.config.settings import Buffers, Limits, LogForm, Recording
-from thalweg.config.variables import VARIABLES
+from thalweg.config.variables import VARIABLES, of_kubernetes
 
 LONGEST_S = 86_400.0
 MOST_MIB = 1024 * 1024
@@ -20,9 +20,9 @@ MOST_ATTEMPTS = 100
 
 
 def port_variable(env: Mapping[str, str]) -> str:
-    """`THALWEG_PORT`, unless it is what Kubernetes puts there for a service of that name: `tcp://10.0.0.1:8080`."""
+    """`THALWEG_PORT`, where it is a port."""
     value = env.get("THALWEG_PORT", "").strip()
-    return "" if value.startswith("tcp://") else value
+    return "" if of_kubernetes("THALWEG_PORT", value) else value
 
 
 def port(value: object) -> int:

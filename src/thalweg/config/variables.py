@@ -67,6 +67,11 @@ def ignored(env: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(nothing)
 
 
+def of_kubernetes(name: str, value: str) -> bool:
+    """Whether that is what Kubernetes sets for a service of our name, in place of a port: `tcp://10.0.0.1:8080`."""
+    return name == "THALWEG_PORT" and value.strip().startswith("tcp://")
+
+
 def nearest(word: str, words: list[str]) -> str | None:
     """Of the words the one that was likely meant by a misspelt one."""
     return next(iter(get_close_matches(word, words, 1, _LIKENESS)), None)

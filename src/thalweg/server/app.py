@@ -23,7 +23,6 @@ from thalweg.ledger.entry import Store
 from thalweg.relay.attempts import Health
 from thalweg.relay.budget import Budget
 from thalweg.relay.turns import TurnStore
-from thalweg.server.auth import Doorkeeper
 from thalweg.server.catalogue import Catalogue
 from thalweg.server.endpoints.count import CountTokens
 from thalweg.server.endpoints.generate import Generation, request_ids
@@ -33,13 +32,12 @@ from thalweg.server.endpoints.models import ModelList, OneModel, ProviderList
 from thalweg.server.endpoints.pages import MOUNT, PAGES, Assets, page
 from thalweg.server.endpoints.streams import CancelStream
 from thalweg.server.engines import Engines
-from thalweg.server.house import House, new_stream_id
+from thalweg.server.house import Current, House, new_stream_id
 from thalweg.server.live import LiveStreams
 from thalweg.server.log import Log, silent
 from thalweg.server.media import MediaFiller
 from thalweg.server.meter import note_other, note_refused
 from thalweg.server.metrics import Metrics
-from thalweg.server.models import Directory
 from thalweg.server.shapes import encode_error, is_gemini_call, is_gemini_count, is_gemini_generation
 from thalweg.server.simulated import in_process
 from thalweg.server.wire import App, Headers, Message, Receive, Scope, Send, send_answer
@@ -194,12 +192,12 @@ class _Guarded:
             self._apps["HEAD"] = self._apps["GET"]
         self._checks = any(endpoint.access == "caller" for endpoint in endpoints)
         self._is_quiet = not self._checks or path == "/metrics"
-        self._doorkeeper = house.doorkeeper
+        self._house = house
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope[_QUIET] = self._is_quiet
         if self._checks:
-            scope["thalweg.caller"] = self._doorkeeper.identify(scope)
+            scope["thalweg.caller"] = self._house.doorkeeper.identify(scope)
         app = self._apps.get(scope["method"])
         if app is None:
             raise _WrongMethod(scope, self._apps)
@@ -279,10 +277,8 @@ def make_gateway(
     }
     return Gateway(
         House(
-            settings=settings,
+            current=Current(settings, engines, catalogue),
             dialects=DIALECTS,
-            doorkeeper=Doorkeeper(settings),
-            directory=Directory(settings, engines, catalogue),
             engines=engines,
             catalogue=catalogue,
             connector=connector,

@@ -65,16 +65,23 @@ _decode_file = msgspec.json.Decoder(_File).decode
 
 
 class Catalogue:
-    """What is known. Made once from the settings; `keep_lists` brings it up to date."""
+    """What is known, by the settings that hold; `keep_lists` brings it up to date."""
 
     def __init__(self, settings: Settings, *, overrides: Mapping[str, PriceOverride] | None = None) -> None:
         self._settings = settings
-        self._overrides = overrides or {}
+        self._overrides = settings.prices if overrides is None else overrides
         self._kept: dict[str, Kept] = {}
         self._by_name: dict[str, dict[str, ListedModel]] = {}
         self._shown: dict[tuple[str, str], About] = {}
         self.names: Mapping[str, tuple[str, ...]] = {}
         """The models of each provider whose list has come, the ones that its row names first."""
+
+    def use(self, settings: Settings) -> None:
+        """Go by other settings from now on: their prices, and of the lists those that came from where they lead."""
+        self._settings, self._overrides = settings, settings.prices
+        here = {each.row.name: _place(each) for each in self.asked}
+        self._kept = {name: kept for name, kept in self._kept.items() if here.get(name) == kept.place}
+        self._settle()
 
     @property
     def asked(self) -> list[ProviderSettings]:
@@ -153,7 +160,8 @@ class Catalogue:
     def _settle(self) -> None:
         """New dictionaries in the place of the old: who reads them sees one list or the other."""
         self._shown = {}
-        self._by_name = {name: {model.id: model for model in kept.models} for name, kept in self._kept.items()}
+        kept = {name: each for name, each in self._kept.items() if name in self._settings.providers}
+        self._by_name = {name: {model.id: model for model in each.models} for name, each in kept.items()}
         rows = {name: self._settings.providers[name].row for name in self._by_name}
         self.names = {
             name: tuple(dict.fromkeys([*(model for model in rows[name].models if model in there), *there]))

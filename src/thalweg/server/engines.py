@@ -33,13 +33,18 @@ Found = Mapping[str, tuple[str, ...]]
 
 
 class Engines:
-    """What was found last. Made once from the settings; asks only when it is asked, and then seldom."""
+    """What was found last. Asks only when it is asked, and then seldom."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = asyncio.Lock()
         self._stale_at = 0.0
         self.found: Found = {}
+
+    def use(self, settings: Settings) -> None:
+        """Look by other settings from now on; what was found where they lead nowhere any more is forgotten."""
+        self._settings, self._stale_at = settings, 0.0
+        self.found = {name: models for name, models in self.found.items() if name in settings.providers}
 
     async def look(self) -> Found:
         """What is there now, or was a few seconds ago. Several that look at once look together."""

@@ -26,13 +26,30 @@ from thalweg.server.models import Directory
 from thalweg.upstream.base import Connector
 
 
+class Current:
+    """What holds now, and may be another thing for the next request: the settings, and what is made of them.
+
+    All of it changes in one step between two turns of the loop. A request under way keeps what it has taken.
+    """
+
+    def __init__(self, settings: Settings, engines: Engines, catalogue: Catalogue) -> None:
+        self._engines = engines
+        self._catalogue = catalogue
+        self.take(settings)
+
+    def take(self, settings: Settings) -> None:
+        """Let other settings hold from now on."""
+        doorkeeper, directory = Doorkeeper(settings), Directory(settings, self._engines, self._catalogue)
+        self._engines.use(settings)
+        self._catalogue.use(settings)
+        self.settings, self.doorkeeper, self.directory = settings, doorkeeper, directory
+
+
 class House(msgspec.Struct, frozen=True, kw_only=True):
     """The gateway's parts."""
 
-    settings: Settings
+    current: Current
     dialects: Mapping[str, Dialect]
-    doorkeeper: Doorkeeper
-    directory: Directory
     engines: Engines
     catalogue: Catalogue
     connector: Connector
@@ -48,6 +65,21 @@ class House(msgspec.Struct, frozen=True, kw_only=True):
     """What has failed of late."""
     chance: random.Random
     """Draws spread load; nothing about them is secret."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings, as they are now."""
+        return self.current.settings
+
+    @property
+    def doorkeeper(self) -> Doorkeeper:
+        """Who checks callers now."""
+        return self.current.doorkeeper
+
+    @property
+    def directory(self) -> Directory:
+        """What names mean now."""
+        return self.current.directory
 
 
 class IdSource:

@@ -238,6 +238,10 @@ class Log:
         self._scrub.line(line)
         self._write(msgspec.json.encode(line) + b"\n" if self._pretty is None else self._pretty.request(line))
 
+    def hide(self, secrets: Iterable[str]) -> None:
+        """Hide these as well from now on."""
+        self._scrub.know(secrets)
+
     def say(self, level: str, event: str, **fields: Any) -> None:
         """Any other line. `level` is the name of one of structlog's methods."""
         getattr(self._logger, level)(event, **fields)
@@ -263,7 +267,7 @@ def opened(settings: Settings, descriptor: int = 1) -> Iterator[Log]:
         requests=settings.log != "off",
         pretty=settings.log == "pretty" or (settings.log != "json" and on_terminal),
         colours=on_terminal and not Console().no_color,
-        secrets=_secrets(settings),
+        secrets=secrets_of(settings),
     )
     with logging_to(log):
         try:
@@ -272,7 +276,7 @@ def opened(settings: Settings, descriptor: int = 1) -> Iterator[Log]:
             writer.close()
 
 
-def _secrets(settings: Settings) -> Iterator[str]:
+def secrets_of(settings: Settings) -> Iterator[str]:
     """The keys that this gateway knows, its own and its providers'."""
     if settings.api_key:
         yield settings.api_key
@@ -311,7 +315,13 @@ class _Scrub:
     """Cleans every text that is not the gateway's own word. Most are the same again and again, and are kept clean."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        known = sorted((each for each in secrets if len(each) >= _LEAST_SECRET), key=len, reverse=True)
+        self._secrets: set[str] = set()
+        self.know(secrets)
+
+    def know(self, secrets: Iterable[str]) -> None:
+        """Hide these, too. What was known stays hidden: a request may still be under way with it."""
+        self._secrets |= {each for each in secrets if len(each) >= _LEAST_SECRET}
+        known = sorted(self._secrets, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
         self._clean = lru_cache(maxsize=1024)(self._cleaned)
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 import time
@@ -25,6 +26,7 @@ from thalweg.server.engines import Engines, Found
 from thalweg.server.guard import guarded
 from thalweg.server.log import Log, loop_handler, opened, silent
 from thalweg.server.recording import RecordingConnector, open_recorder
+from thalweg.server.reload import Again, Reloader, watching
 from thalweg.upstream.base import Connector
 
 _log = logging.getLogger("thalweg.server")
@@ -44,12 +46,16 @@ class GatewayServer(uvicorn.Server):
         gateway: Gateway,
         stop: asyncio.Event | None = None,
         draining: Draining = lambda _count, _left_s: None,
+        reloader: Reloader | None = None,
     ) -> None:
         super().__init__(config)
         self._gateway = gateway
         self._draining = draining
         self._stop = stop
         """Takes the place of the signals, where those are another's."""
+        self._reloader = reloader
+        """Is asked to read the settings again at SIGHUP."""
+        self._on_terminal = os.isatty(0)
         self._drain: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
@@ -65,10 +71,11 @@ class GatewayServer(uvicorn.Server):
             return
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.handle_exit, number, None)
+        loop.add_signal_handler(signal.SIGHUP, self.hang_up)
         try:
             yield
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
                 loop.remove_signal_handler(number)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -81,6 +88,13 @@ class GatewayServer(uvicorn.Server):
         self.force_exit = True
         if not self._drain.cancel():
             self._cancel_tasks()
+
+    def hang_up(self) -> None:
+        """Read the settings again; or end, where it was the terminal that has gone, which sends the same signal."""
+        if self._reloader is None or (self._on_terminal and not os.isatty(0)):
+            self.handle_exit(signal.SIGHUP, None)
+        else:
+            self._reloader.ask()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Close what is open, and let go of what is still under way for a client that does not read."""
@@ -237,9 +251,11 @@ async def serve(
     found: Callable[[Found], None] = lambda _: None,
     draining: Draining = lambda _count, _left_s: None,
     stop: asyncio.Event | None = None,
+    again: Again | None = None,
 ) -> None:
     """Run until a signal; with `stop`, until that, and signals are not touched. `listening` is told once requests are
     taken, `found` a moment later of the engines that run on this machine, and `draining` of what the end waits for.
+    `again` reads the settings anew, where they may change while it runs.
 
     Raises `HomeLocked` when another server uses the same home, `OSError` when the address is taken, and its kind
     `CannotRecord`.
@@ -248,6 +264,7 @@ async def serve(
     with _log_of(settings, own_process=stop is None) as log, HomeLock(settings.home) as lock:
         listener = listen(settings)
         warnings = [f"{name} is no setting and is ignored" for name in settings.ignored]
+        warnings += map(str, settings.warnings)
         if warning := sqlite_version_warning():
             warnings.append(warning)
         ledger = SqliteLedger(settings.home / "ledger.db")
@@ -256,7 +273,8 @@ async def serve(
                 warnings.append(f"requests of an earlier run that were found open and settled as crashed: {crashed}")
             async with _upstreams(settings) as upstreams:
                 gateway = make_gateway(settings, ledger=ledger, log=log, **upstreams)
-                server = GatewayServer(uvicorn_config(gateway, settings), gateway, stop, draining)
+                reloader = Reloader(gateway.house, again) if again is not None else None
+                server = GatewayServer(uvicorn_config(gateway, settings), gateway, stop, draining, reloader)
                 if stop is None:  # else the process is another's
                     _settle_memory()
                 lock.announce(address_of(listener))
@@ -267,8 +285,9 @@ async def serve(
                 # A server within another program is there for its talk alone, and asks nobody anything beside.
                 async with _lists_kept(gateway, fetch=stop is None and settings.fetch_models):
                     try:
-                        # In this task, so that the signals are ours before `listening` is told.
-                        await server.serve(sockets=[listener])
+                        async with watching(reloader):
+                            # In this task, so that the signals are ours before `listening` is told.
+                            await server.serve(sockets=[listener])
                     finally:
                         await looking
                 await gateway.house.live.close()

@@ -131,7 +131,7 @@ class Assets:
 
     def __init__(self, house: House) -> None:
         self._site = load_site()
-        self._doorkeeper = house.doorkeeper
+        self._house = house
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with a file. Raises `NotFound` where there is none, and before that asks who wants to know."""
@@ -140,7 +140,7 @@ class Assets:
         named = version == self._site.version
         asset = self._site.assets.get(rest if named else path)
         if asset is None:
-            self._doorkeeper.identify(scope)
+            self._house.doorkeeper.identify(scope)
             raise NotFound(f"There is no {scope['method']} {scope['path']} here.", code="not_found")
         await asset.form(scope).send(scope, send, _FOR_GOOD if named else _FRESH)
 
