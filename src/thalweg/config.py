@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from thalweg.canon.origin import Credential, Origin
-from thalweg.canon.policy import Alias, Attempts, Leave, Timeouts, Waits
+from thalweg.canon.policy import Alias, Attempts, Leave, PriceOverride, Timeouts, Waits
 from thalweg.profiles.base import Provider
 from thalweg.profiles.providers import PROVIDERS, SIMULATORS, compatible
 
@@ -123,6 +123,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     leave: Leave = Leave()
     aliases: dict[str, Alias] = {}
     """By their names."""
+    prices: dict[str, PriceOverride] = {}
+    """What the operator pays, by `provider/model`."""
     buffers: Buffers = Buffers()
     log: LogForm = "auto"
     """The form of the log; `auto` is `pretty` on a terminal and `json` elsewhere, `off` leaves out requests."""
