@@ -18,6 +18,8 @@ _CALLS = {
     "chat": "thalweg chat [OPTIONS] [MODEL] [PROMPT...]",
     "models": "thalweg models [OPTIONS] [SEARCH]",
     "logs": "thalweg logs [OPTIONS] [REQUEST]",
+    "record": "thalweg record [OPTIONS] [MODEL] [PROMPT...]",
+    "recordings": "thalweg recordings [OPTIONS] [FOLDER]",
     "decode": "thalweg decode --dialect DIALECT FILE...",
     "transcode": "thalweg transcode --from DIALECT --to DIALECT [OPTIONS] FILE",
     "completion": "thalweg completion [--install] [bash|zsh|fish]",
