@@ -333,6 +333,7 @@ def test_a_known_provider_s_name_cannot_be_given_again(row: Any) -> None:
     ("env", "said"),
     [
         ({"THALWEG_PROVIDER_SIM_BASE_URL": "http://relay:1"}, "choose another"),
+        ({"THALWEG_PROVIDER_REPLAY_BASE_URL": "http://relay:1"}, "choose another"),
         ({"THALWEG_PROVIDER_SIM_GEMINI_BASE_URL": "http://relay:1"}, "choose another"),
         ({"THALWEG_PROVIDER_RELAY_API_KEY": KEY}, "THALWEG_PROVIDER_RELAY_BASE_URL"),
         ({"THALWEG_PROVIDER_RELAY_API_KEY_FILE": "/x"}, "THALWEG_PROVIDER_RELAY_BASE_URL"),

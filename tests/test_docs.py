@@ -12,7 +12,9 @@ import msgspec
 
 from tests.cli.terminal import thalweg
 from tests.translation_tables import TABLES as TRANSLATED
+from thalweg.cli.checks import CHECKS
 from thalweg.cli.main import COMMANDS
+from thalweg.cli.passage import DIRECTIVES
 from thalweg.config import VARIABLES, Settings, load, table
 from thalweg.config.errors import Phrase
 from thalweg.config.groups import Several
@@ -170,6 +172,26 @@ def test_the_tables_of_metrics_and_of_the_log_are_the_codes() -> None:
     page = OBSERVABILITY.read_text(encoding="utf-8")
     assert _GENERATED.findall(page) == list(SEEN)
     assert with_tables(page, SEEN) == page
+
+
+DOCTOR = PAGE.with_name("doctor.md")
+
+
+def _directives() -> str:
+    proxies = list(DIRECTIVES)
+    kinds = list(next(iter(DIRECTIVES.values())))
+    rows = [f"| {kind} | {' | '.join(f'`{DIRECTIVES[proxy][kind]}`' for proxy in proxies)} |" for kind in kinds]
+    return _table(f"| | {' | '.join(proxies)} |", rows)
+
+
+def test_the_table_of_directives_is_the_codes() -> None:
+    page = DOCTOR.read_text(encoding="utf-8")
+    assert with_tables(page, {"directives": _directives}) == page
+
+
+def test_the_page_of_the_doctor_names_every_check() -> None:
+    page = DOCTOR.read_text(encoding="utf-8")
+    assert all(f"`{check.name}`" in page for check in CHECKS)
 
 
 SETTINGS = PAGE.with_name("settings.md")

@@ -50,8 +50,8 @@ MAY_IMPORT: dict[str, set[str]] = {
         "canon", "framing", "profiles", "dialects", "upstream", "relay", "config", "server.models", "server.simulated",
     },
     "cli": {
-        "canon", "ledger", "config", "server", "client", "framing", "profiles", "dialects.base", "dialects.registry",
-        "catalogue",
+        "canon", "ledger", "config", "server", "client", "recorder", "framing", "profiles", "dialects.base",
+        "dialects.registry", "catalogue",
     },
     "web": set(),
     # `python -m thalweg`

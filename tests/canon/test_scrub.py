@@ -40,6 +40,16 @@ def test_what_looks_like_a_secret_is_hidden(secret: str, around: str) -> None:
         assert piece in {"Bearer", "bEARER"} or piece not in said
 
 
+@pytest.mark.parametrize("head", ["sk-", "rk-", "pk-", "ak-", "AIza0123", "Bearer ", "BEARER\t"])
+def test_each_look_of_a_credential_is_known_wherever_it_stands(head: str) -> None:
+    assert scrub(f"x {head}abcdef9") == f"x {HIDDEN}"
+
+
+@pytest.mark.parametrize("name", ["?key=", "&KEY=", "api_key=", "ApiKey="])
+def test_so_is_each_name_that_a_key_stands_behind(name: str) -> None:
+    assert scrub(f"x{name}abcdef9&y") == f"x{name}{HIDDEN}&y"
+
+
 @pytest.mark.parametrize(
     "plain",
     [

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from thalweg.canon.money import Money, nano_of
 from thalweg.canon.usage import Usage
@@ -153,7 +154,7 @@ def test_more_tokens_never_cost_less(at: Price, used: Usage, side: str, more: in
 
 @given(prices(), usages())
 def test_a_cache_that_is_cheaper_never_makes_it_dearer(at: Price, used: Usage) -> None:
-    assume(at.rates.cached_input is not None and at.rates.cached_input <= at.rates.input)
+    at = replace(at, rates=replace(at.rates, cached_input=min(at.rates.cached_input or 0, at.rates.input)))
     read = used.input_tokens or 0
     all_of_it = Usage(input_tokens=read, cached_input_tokens=read, output_tokens=0)
     assert nano(at, all_of_it) <= nano(at, Usage(input_tokens=read, output_tokens=0))

@@ -27,7 +27,7 @@ from tests.cli.answering import Answering
 from tests.cli.entries import NOW_MS, fill
 from tests.cli.terminal import Terminal, thalweg
 from tests.live.gateway import Gateway
-from thalweg.cli import checks, hardware, reached, storage
+from thalweg.cli import checks, hardware, passage, reached, storage
 from thalweg.cli.checks import CHECKS
 from thalweg.cli.machine import Finding, Machine
 from thalweg.cli.words import sentences
@@ -43,7 +43,7 @@ KEYS = {"OPENAI_API_KEY": "sk-openai-for-tests", "ARK_API_KEY": "sk-ark-for-test
 
 ASKING = ("network", "ping")
 """Checks that ask providers, and say nothing where none is set up."""
-MODULES = (checks, hardware, reached, storage)
+MODULES = (checks, hardware, passage, reached, storage)
 """Where findings are made."""
 
 
@@ -538,7 +538,7 @@ def test_every_finding_of_the_code_has_its_sentence_and_every_sentence_its_findi
     findings = {key for key in keys if not key.endswith("_do") and not key.startswith("verdict_")}
     named = set(re.findall(r'"([a-z]+(?:_[a-z]+)*)"', source))
     assert findings - named == {
-        "help", "yes_flag", "offline_flag", "json", "home_flag", "asking", "asking_tokens", "question", "looking",
+        "help", "yes_flag", "offline_flag", "url_flag", "long_flag", "json", "home_flag", "asking", "asking_tokens", "question", "looking",
     }  # fmt: skip
     assert {key.removesuffix("_do") for key in keys if key.endswith("_do")} <= findings
     for code in re.findall(r'Finding\(\s*"\w+",\s*"(\w+)"', source):

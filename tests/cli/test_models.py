@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.cli.answering import Answering
-from tests.cli.terminal import Terminal, thalweg
+from tests.cli.terminal import PATIENCE_S, Terminal, thalweg
 from tests.live.gateway import KEY, Gateway
 from thalweg.server.models import SIM_MODELS
 
@@ -154,3 +156,90 @@ def test_data_is_on_standard_output_and_the_rest_beside_it(tmp_path: Path) -> No
     assert len(done.stdout.splitlines()) == 1 + len(SIM_MODELS)
     assert done.stderr.count("\n") == 1
     assert "\x1b" not in done.stdout + done.stderr
+
+
+# What is known of them
+
+
+def wait_for(file: Path) -> None:
+    """Until a file is there, which another process writes."""
+    over = time.monotonic() + PATIENCE_S
+    while not file.exists():
+        assert time.monotonic() < over, f"{file.name} was not written"
+        threading.Event().wait(0.01)
+
+
+def test_what_is_known_of_a_model_is_told_by_a_gateway_and_by_the_settings(tmp_path: Path, gateway: Gateway) -> None:
+    for told in (listed(tmp_path, **OPENAI), listed(gateway.home, THALWEG_API_KEY=KEY)):
+        by_name = {model["name"]: model for model in told["models"]}
+        model = by_name["openai/gpt-5.4-mini"]
+        assert (model["context_window"], model["max_output_tokens"]) == (400_000, 128_000)
+        assert model["input_modalities"] == ["text", "image", "document"]
+        assert (model["price"]["currency"], model["price"]["input"], model["price"]["output"]) == ("USD", "0.75", "4.5")
+        assert by_name["sim/text"]["price"] is None
+
+
+def test_the_price_is_that_of_the_address(tmp_path: Path) -> None:
+    at_zai = listed(tmp_path, "glm-5.3", "--provider", "zhipu", ZAI_API_KEY="a-key-for-tests")["models"][0]
+    at_home = listed(tmp_path, "glm-5.3", "--provider", "zhipu", ZHIPUAI_API_KEY="a-key-for-tests")["models"][0]
+    assert (at_zai["price"]["currency"], at_zai["price"]["input"]) == ("USD", "1.4")
+    assert (at_home["price"]["currency"], at_home["price"]["input"]) == ("CNY", "8")
+
+
+def test_a_list_that_came_to_the_server_is_there_without_it(tmp_path: Path) -> None:
+    keys = {"OPENAI_API_KEY": "sk-openai-for-tests"}
+    names = {"object": "list", "data": [{"id": "gpt-new", "object": "model", "context_length": 12_000}]}
+    with Answering(200, names) as provider:
+        placed = keys | {"OPENAI_BASE_URL": f"{provider.url}/v1", "THALWEG_FETCH_MODELS": "1"}
+        with Gateway(tmp_path, environment=placed):
+            wait_for(tmp_path / "models.json")
+            running = listed(tmp_path, THALWEG_API_KEY=KEY, **placed)
+        assert provider.asked == [("/v1/models", "Bearer sk-openai-for-tests")]
+    for told in (running, listed(tmp_path, **placed)):
+        (model,) = (model for model in told["models"] if model["provider"] == "openai")
+        assert (model["name"], model["context_window"], model["price"]) == ("openai/gpt-new", 12_000, None)
+    assert running["source"] != "settings"
+
+
+def test_only_one_providers_models_are_listed_where_it_is_named(tmp_path: Path) -> None:
+    assert states(listed(tmp_path, "--provider", "OpenAI", **OPENAI)) == {"openai": "configured"}
+    assert states(listed(tmp_path, "--provider", "ark", "--all")) == {"ark": "missing"}
+    for arguments, said in [
+        (("--provider", "ark"), "of 'ark' can be called"),
+        (("nothing", "--provider", "sim"), "'sim' fits 'nothing'"),
+    ]:
+        done = thalweg(tmp_path, "models", *arguments, **ALONE)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert said in done.stderr
+
+
+WINDOWS = [
+    (200, ["model", "provider", "context", "takes", "gives", "price", "where"]),
+    (100, ["model", "provider", "context", "price", "where"]),
+    (84, ["model", "context", "price", "where"]),
+    (75, ["model", "price", "where"]),
+    (60, ["model", "where"]),
+]
+
+
+@pytest.mark.parametrize(("columns", "headings"), WINDOWS, ids=[str(row[0]) for row in WINDOWS])
+def test_a_narrow_window_leaves_out_what_matters_least(tmp_path: Path, columns: int, headings: list[str]) -> None:
+    env = OPENAI | ALONE | {"GEMINI_API_KEY": "a-key-for-tests"}
+    with Terminal(tmp_path, "models", rows=40, columns=columns, env=env) as terminal:
+        assert terminal.exit_code() == 0
+    rows = terminal.rows[: terminal.rows.index("")]
+    assert rows[0].split() == headings
+    assert all(len(row) <= columns for row in rows[: 1 + len(SIM_MODELS)])
+    assert ("0.75 / 4.5 USD" in terminal.text) == ("price" in headings)
+    assert ("400K" in terminal.text) == ("context" in headings)
+
+
+def test_in_chinese_too(tmp_path: Path) -> None:
+    env = OPENAI | ALONE | {"THALWEG_LANG": "zh"}
+    with Terminal(tmp_path, "models", "--provider", "openai", rows=20, columns=160, env=env) as terminal:
+        assert terminal.exit_code() == 0
+    assert all(word in terminal.text for word in ("上下文", "输入", "输出", "价格", "文本 图片 文档", "每百万 token"))
+
+
+def test_columns_in_which_nothing_is_known_are_not_there(tmp_path: Path) -> None:
+    assert thalweg(tmp_path, "models", **ALONE).stdout.splitlines()[0].split() == ["model", "provider", "where"]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from thalweg.recorder import writer
+from thalweg.recorder import keeping
 from thalweg.recorder.shelf import Shelf, look
 from thalweg.recorder.writer import Asked, Recorder, Taking
 
@@ -202,13 +202,13 @@ def test_a_slow_disk_costs_recordings_and_never_waits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The disk stands still; what is told comes back at once, and what had no room is counted."""
-    released, fsync = threading.Event(), writer.os.fsync
+    released, fsync = threading.Event(), keeping.os.fsync
 
     def stuck(descriptor: int) -> None:
         released.wait(30)
         fsync(descriptor)
 
-    monkeypatch.setattr(writer.os, "fsync", stuck)
+    monkeypatch.setattr(keeping.os, "fsync", stuck)
     recorder = Recorder(tmp_path, queue_bytes=50_000)
     told(recorder.take(ASKED), b"first")
     until(recorder._queue.empty)

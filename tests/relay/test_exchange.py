@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.playbook import (
     BEGIN,
@@ -57,6 +58,7 @@ from tests.playbook import (
     whole,
 )
 from thalweg.canon.errors import Cancelled, Unavailable, UpstreamBroke, UpstreamTimeout, UpstreamUnreachable
+from thalweg.canon.policy import Leave
 from thalweg.canon.usage import Usage
 from thalweg.profiles.base import Profile
 from thalweg.profiles.providers import CHAT_REPAIRS
@@ -374,6 +376,110 @@ def test_each_wait_has_its_timeout(turns: tuple[Turn, ...], phase: str) -> None:
     assert isinstance(error, UpstreamTimeout)
     assert (error.phase, error.provider) == (phase, "acme")
     assert (played.report.outcome, played.report.error_kind) == ("upstream_error", "timeout")
+
+
+FIRST = Timing(first_content_s=3, gap_s=100, whole_s=200, commit_after_s=100, keepalive_s=100)
+
+
+def test_a_role_and_comments_are_no_content() -> None:
+    signs = (body(0.3, ROLE) >> nothing, body(2.0, b": alive\n\n") >> nothing)
+    played = play(*ANSWERED, *signs, tick(3.0) >> nothing, tick(3.2) >> refuses(504, "timeout", "3 s"), timing=FIRST)
+    assert isinstance(played.exchange.error, UpstreamTimeout)
+    assert played.exchange.error.phase == "first_content"
+
+
+def test_the_first_content_is_waited_for_once() -> None:
+    play(*BEGUN, tick(50.0) >> nothing, timing=FIRST)
+
+
+def test_a_whole_answer_of_an_upstream_that_does_not_stream_has_no_first_content() -> None:
+    waiting = (*ASKED, head(0.2, 200, JSON) >> nothing, body(0.3, b"{") >> nothing)
+    play(*waiting, tick(50.0) >> nothing, stream=False, timing=FIRST)
+
+
+FLOOR = Timing(floor_tokens_per_s=2, floor_window_s=5, gap_s=100, whole_s=200, keepalive_s=100)
+WORD = text("a word or two ")
+
+
+def test_an_answer_that_trickles_is_ended() -> None:
+    fast = tuple(body(t, WORD) >> sends(WORD) for t in (1.0, 2.0, 3.0, 4.0, 5.0))
+    played = play(
+        *BEGUN,
+        tick(0.5) >> nothing,
+        *fast,
+        tick(5.6) >> nothing,
+        body(6.0, text("a")) >> sends(text("a")),
+        tick(10.5) >> nothing,
+        tick(10.7) >> breaks("timeout", "below 2 tokens a second"),
+        timing=FLOOR,
+    )
+    assert isinstance(played.exchange.error, UpstreamTimeout)
+    assert played.exchange.error.phase == "floor"
+
+
+def test_what_we_hold_back_ourselves_does_not_trickle() -> None:
+    held = tuple(tick(float(t), reading=False) >> nothing for t in range(1, 60))
+    play(*BEGUN, *held, tick(60.0) >> nothing, tick(63.9) >> nothing, timing=FLOOR)
+
+
+def test_an_answer_that_has_finished_is_not_hurried() -> None:
+    play(*FINISHED, tick(0.5) >> nothing, tick(90.0) >> nothing, timing=FLOOR)
+
+
+# What follows when the client leaves.
+
+
+def leaving(leave: Leave, *turns: Turn, stream: bool = True) -> Played:
+    return play(*turns, given=replace(plan(stream=stream), leave=leave))
+
+
+def test_a_drain_reads_to_the_end_for_the_ledger() -> None:
+    report = leaving(
+        Leave(kind="drain"),
+        *BEGUN,
+        left(0.5) >> lingers(),
+        body(1.0, text("lo")) >> nothing,
+        tick(30.0) >> nothing,
+        body(40.0, finish(), usage(30, 50)) >> nothing,
+        body(40.1, DONE) >> stops(Wish.RELEASE),
+    ).report
+    assert (report.outcome, report.usage_source, report.usage.output_tokens) == ("cancelled", "reported", 50)
+    assert report.duration_ms == pytest.approx(500)
+
+
+def test_a_drain_of_tokens_ends_when_they_have_come() -> None:
+    more = tuple(body(1.0 + t, WORD) >> nothing for t in range(3))
+    report = leaving(Leave(kind="drain", tokens=8), *BEGUN, left(0.5) >> lingers(), *more, tick(5.0) >> stops()).report
+    assert (report.outcome, report.usage_source) == ("cancelled", "estimated")
+
+
+@pytest.mark.parametrize("leave", [Leave(kind="linger", seconds=3), Leave(kind="drain", seconds=3)])
+def test_time_ends_it_too(leave: Leave) -> None:
+    leaving(leave, *BEGUN, left(0.5) >> lingers(), tick(3.4) >> nothing, tick(3.6) >> stops())
+
+
+def test_also_before_the_first_word_and_for_whole_answers() -> None:
+    for stream in (True, False):
+        report = leaving(
+            Leave(kind="drain"),
+            *ASKED,
+            left(0.2) >> lingers(),
+            head(0.3, 200, JSON) >> nothing,
+            body(0.4, whole("Hello.", usage={"prompt_tokens": 3, "completion_tokens": 4})) >> nothing,
+            ended(0.5) >> stops(Wish.RELEASE),
+            stream=stream,
+        ).report
+        assert (report.outcome, report.usage_source, report.usage.output_tokens) == ("cancelled", "reported", 4)
+        assert report.status is None
+
+
+def test_an_upstream_that_fails_then_is_nobodys_news() -> None:
+    report = leaving(Leave(kind="drain"), *BEGUN, left(0.5) >> lingers(), cut(1.0) >> stops()).report
+    assert report.outcome == "cancelled"
+
+
+def test_what_was_never_asked_is_not_drained() -> None:
+    leaving(Leave(kind="drain"), left(0.05) >> stops())
 
 
 def test_a_comment_is_a_sign_of_life() -> None:

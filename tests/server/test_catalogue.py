@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from tests.server.gateway import ask, running, settings_of
 from thalweg.canon.policy import PriceOverride
@@ -296,7 +297,7 @@ def test_the_operator_comes_before_the_provider_and_that_before_the_table(tmp_pa
         settings = settings_of(tmp_path, OPENROUTER_API_KEY=SECRET, OPENROUTER_BASE_URL=provider.url)
         asked(settings, "openrouter")
     own = {"openrouter/maker/model-y": PriceOverride(currency="USD", input=Decimal(7), output=Decimal(8))}
-    known = Catalogue(settings, overrides=own)
+    known = Catalogue(replace(settings, prices=own))
     known.read()
     listed = known.about("openrouter", "maker/model-x")
     assert (listed.context_window, listed.input_modalities) == (64_000, ("text", "image"))

@@ -314,6 +314,7 @@ def look_at(shelf: Shelf) -> Kept:
 def test_streams_go_on_where_nothing_can_be_written(tmp_path: Path, providers: dict[str, str]) -> None:
     folder = tmp_path / "kept"
     with served(tmp_path, "--record", str(folder), **providers) as server:
+        until(lambda: any("to ~/kept" in line for line in server.printed), "a word on the folder")
         folder.rmdir()
         for _ in range(2):
             body = json.dumps({"model": "openai/text?pace=0&ttft=0", "messages": MESSAGES, "stream": True}).encode()

@@ -60,7 +60,9 @@ class Gateway:
         self.starts = 0
         self._command = command or ("-m", "thalweg", "serve")
         self._process: subprocess.Popen[bytes] | None = None
-        self._env = {"THALWEG_API_KEY": KEY, "THALWEG_HOME": str(home), "THALWEG_PORT": "0", **more}
+        # What a fault comes to is looked at once; who tests further attempts says so.
+        once = {"THALWEG_ATTEMPTS": "1"}
+        self._env = {"THALWEG_API_KEY": KEY, "THALWEG_HOME": str(home), "THALWEG_PORT": "0", **once, **more}
         for name, url in (("OPENAI", openai), ("ARK", ark), ("ANTHROPIC", anthropic), ("GEMINI", google)):
             if url:
                 self._env |= {f"{name}_BASE_URL": url, f"{name}_API_KEY": f"sk-{name.lower()}-canary-4711"}

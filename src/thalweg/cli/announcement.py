@@ -110,6 +110,8 @@ class Announcement:
             yield say("serve.models"), ", ".join(["sim/text", *map(_callable, self._configured())])
             if variables := self._missing():
                 yield say("serve.more"), _to_set(variables)
+        if settings.recording.folder is not None:
+            yield say("serve.recorded"), say("serve.recorded_to", folder=short_path(settings.recording.folder))
         yield say("serve.ledger"), short_path(settings.home / "ledger.db")
 
     def _configured(self) -> list[ProviderSettings]:
@@ -120,7 +122,7 @@ class Announcement:
         return [each.row.key_variable for each in providers if each.row.needs_key and not each.ready]
 
 
-_LABELS = ("page", "sdks", "models", "more", "ledger", "local")
+_LABELS = ("page", "sdks", "models", "more", "recorded", "ledger", "local")
 
 
 def _callable(provider: ProviderSettings) -> str:

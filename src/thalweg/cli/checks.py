@@ -15,16 +15,15 @@ import re
 import socket
 import ssl
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, requires, version
 
 import httpx2
-import msgspec
 
 from thalweg import __version__
 from thalweg.cli.connection import Gateway, why_not
 from thalweg.cli.hardware import files, loop, memory
-from thalweg.cli.machine import Finding, Machine, Status
+from thalweg.cli.machine import Check, Finding, Machine, Status
 from thalweg.cli.reached import clock, network, pings
 from thalweg.cli.storage import disk, home, ledger, sqlite
 from thalweg.config import ProviderSettings, proxy_variables, set_variables
@@ -211,16 +210,7 @@ def terminal(_: Machine) -> Iterator[Finding]:
     yield Finding("ok" if good else "warn", "terminal" if good else "terminal_poor", {"encoding": encoding})
 
 
-class Check(msgspec.Struct, frozen=True):
-    """One row of the table."""
-
-    name: str
-    run: Callable[[Machine], Iterator[Finding]]
-    slow: bool = False
-    """Whether somebody who waits wants to know for what."""
-
-
-CHECKS: tuple[Check, ...] = (
+CHECKS: tuple[Check[Machine], ...] = (
     Check("python", python),
     Check("packages", packages),
     Check("sqlite", sqlite),

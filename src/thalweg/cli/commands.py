@@ -19,6 +19,8 @@ _CALLS = {
     "models": "thalweg models [OPTIONS] [SEARCH]",
     "logs": "thalweg logs [OPTIONS] [REQUEST]",
     "config": "thalweg config check|show|schema [OPTIONS] [FILE]",
+    "record": "thalweg record [OPTIONS] [MODEL] [PROMPT...]",
+    "recordings": "thalweg recordings [OPTIONS] [FOLDER]",
     "decode": "thalweg decode --dialect DIALECT FILE...",
     "transcode": "thalweg transcode --from DIALECT --to DIALECT [OPTIONS] FILE",
     "completion": "thalweg completion [--install] [bash|zsh|fish]",

@@ -11,12 +11,16 @@ import msgspec
 from cyclopts import Parameter
 from rich.text import Text
 
-from thalweg.cli.checks import CHECKS, Check
+from thalweg.cli.bounds import bounded
+from thalweg.cli.checks import CHECKS
+from thalweg.cli.connection import Gateway
 from thalweg.cli.layout import Paper
-from thalweg.cli.machine import Asking, Finding, Machine, Status
+from thalweg.cli.machine import Asking, Check, Finding, Machine, Status, Subject
 from thalweg.cli.main import FAILED
 from thalweg.cli.paragraph import wrap
+from thalweg.cli.passage import FRONT_CHECKS, Front
 from thalweg.cli.words import explain, language, say, sentences
+from thalweg.config import load_client
 from thalweg.server.ping import asks_for_a_token
 
 _MARKS: dict[Status, tuple[str, str]] = {
@@ -25,8 +29,10 @@ _MARKS: dict[Status, tuple[str, str]] = {
     "warn": ("!", "bold yellow"),
     "fail": ("✗", "bold red"),
 }
-_NAME_WIDTH = max(len(check.name) for check in CHECKS)
+_NAME_WIDTH = max(*(len(each.name) for each in CHECKS), *(len(each.name) for each in FRONT_CHECKS))
 _INDENT = "  "
+Found = tuple[str, Finding]
+"""What was found, and by which check."""
 _WIDEST = 100
 _UNBROKEN = 100_000
 _CLEAR_LINE = "\r\x1b[2K"
@@ -36,23 +42,34 @@ def doctor(
     *,
     yes: Annotated[bool, Parameter(negative=()), explain("doctor.yes_flag")] = False,
     offline: Annotated[bool, Parameter(negative=()), explain("doctor.offline_flag")] = False,
+    url: Annotated[str | None, Parameter(metavar="URL"), explain("doctor.url_flag")] = None,
+    long: Annotated[int | None, Parameter(metavar="SECONDS"), bounded(1, 3600), explain("doctor.long_flag")] = None,
     json: Annotated[bool, Parameter(negative=()), explain("doctor.json")] = False,
     home: Annotated[Path | None, Parameter(metavar="FOLDER"), explain("doctor.home_flag")] = None,
 ) -> int:
     """Check this installation: `doctor.help` among the words says how."""
+    if url is not None:
+        client = load_client(url=url, home=home)
+        gateway = Gateway(url=client.url or url, api_key=client.api_key, ca_file=client.ca_file)
+        return _examine(FRONT_CHECKS, Front(gateway, silence_s=long), json=json)
     machine = Machine(home=home, asking="offline" if offline else "unasked")
     if not offline:
         machine.asking = _agreed(machine, yes=yes, can_ask=not json and sys.stdin.isatty() and sys.stderr.isatty())
-    found: list[tuple[Check, Finding]] = []
+    return _examine(CHECKS, machine, json=json)
+
+
+def _examine(checks: tuple[Check[Subject], ...], subject: Subject, *, json: bool) -> int:
+    """Run the checks, show what they find while they do, and judge all of it; the exit code."""
+    found: list[Found] = []
     paper = Paper()
-    for check, finding in _findings(machine):
-        found.append((check, finding))
+    for name, finding in _findings(checks, subject):
+        found.append((name, finding))
         if not json:
-            _print(paper, check, finding, is_first=len(found) < 2 or found[-2][0] is not check)
+            _print(paper, name, finding, is_first=len(found) < 2 or found[-2][0] != name)
     failed = _count(found, "fail")
     if json:
-        checks = [_described(check, finding) for check, finding in found]
-        print(msgspec.json.encode({"ok": not failed, "checks": checks}).decode())
+        described = [_described(name, finding) for name, finding in found]
+        print(msgspec.json.encode({"ok": not failed, "checks": described}).decode())
     else:
         paper.print()
         paper.print(_INDENT + say(_verdict(found), failed=failed, warned=_count(found, "warn")))
@@ -78,16 +95,16 @@ def _agreed(machine: Machine, *, yes: bool, can_ask: bool) -> Asking:
 _AGREED = ("", "y", "yes", "是", "好")
 
 
-def _findings(machine: Machine) -> Iterator[tuple[Check, Finding]]:
+def _findings(checks: tuple[Check[Subject], ...], subject: Subject) -> Iterator[Found]:
     """Run every check; on a terminal say what a slow one looks at."""
     shown = sys.stderr.isatty()
-    for check in CHECKS:
+    for check in checks:
         if check.slow and shown:
             print(say("doctor.looking", check=check.name), end="", file=sys.stderr, flush=True)
-        findings = list(check.run(machine))
+        findings = list(check.run(subject))
         if check.slow and shown:
             print(_CLEAR_LINE, end="", file=sys.stderr, flush=True)
-        yield from ((check, finding) for finding in findings)
+        yield from ((check.name, finding) for finding in findings)
 
 
 def _said(finding: Finding) -> str:
@@ -99,9 +116,9 @@ def _advice(finding: Finding) -> str | None:
     return say(key, **finding.values) if key in sentences(language()) else None
 
 
-def _print(paper: Paper, check: Check, finding: Finding, *, is_first: bool) -> None:
+def _print(paper: Paper, check: str, finding: Finding, *, is_first: bool) -> None:
     sign, style = _MARKS[finding.status]
-    name = (check.name if is_first else "").ljust(_NAME_WIDTH)
+    name = (check if is_first else "").ljust(_NAME_WIDTH)
     before = len(_INDENT) + 2 + _NAME_WIDTH + len(_INDENT)
     room = min(paper.room, _WIDEST) - before if paper.room else _UNBROKEN
     first, *rest = list(wrap(_said(finding), room)) or [""]
@@ -113,9 +130,9 @@ def _print(paper: Paper, check: Check, finding: Finding, *, is_first: bool) -> N
             paper.print(Text.assemble(" " * before, ("→ " if at == 0 else "  ", style), line))
 
 
-def _described(check: Check, finding: Finding) -> dict[str, Any]:
+def _described(check: str, finding: Finding) -> dict[str, Any]:
     return {
-        "check": check.name,
+        "check": check,
         "status": finding.status,
         "code": finding.code,
         "values": finding.values,
@@ -124,11 +141,11 @@ def _described(check: Check, finding: Finding) -> dict[str, Any]:
     }
 
 
-def _count(found: list[tuple[Check, Finding]], status: Status) -> int:
+def _count(found: list[Found], status: Status) -> int:
     return sum(finding.status == status for _, finding in found)
 
 
-def _verdict(found: list[tuple[Check, Finding]]) -> str:
+def _verdict(found: list[Found]) -> str:
     if _count(found, "fail"):
         return "doctor.verdict_fail"
     return "doctor.verdict_warn" if _count(found, "warn") else "doctor.verdict_ok"

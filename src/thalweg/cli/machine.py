@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import msgspec
 
@@ -36,6 +37,18 @@ class Finding(msgspec.Struct, frozen=True):
     """Names the sentence."""
     values: dict[str, str | int] = {}
     """For the sentence's placeholders, and its advice's."""
+
+
+Subject = TypeVar("Subject")
+
+
+class Check(msgspec.Struct, Generic[Subject], frozen=True):
+    """One row of a table of checks: what it is called, and what it looks at."""
+
+    name: str
+    run: Callable[[Subject], Iterator[Finding]]
+    slow: bool = False
+    """Whether somebody who waits wants to know for what."""
 
 
 class Machine:

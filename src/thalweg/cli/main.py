@@ -15,18 +15,9 @@ from io import TextIOWrapper
 from types import FrameType
 
 COMMANDS = (
-    "chat",
-    "serve",
-    "models",
-    "usage",
-    "logs",
-    "config",
-    "doctor",
-    "simulate",
-    "decode",
-    "transcode",
-    "completion",
-)
+    "chat", "serve", "models", "usage", "logs", "config", "doctor", "simulate", "record", "recordings", "decode",
+    "transcode", "completion",
+)  # fmt: skip
 """In the order in which they are listed. Each is the function of its name in the module of its name."""
 
 FAILED, WRONG_USAGE, WRONG_SETTING, INTERRUPTED = 1, 2, 3, 130

@@ -44,6 +44,8 @@ def _added_row(stem: str, env: Mapping[str, str], said: Mapping[str, FileProvide
     if known is not None:
         instead = f"set {known.base_url_variable} and {known.key_variable}" if known.key_variable else "choose another"
         raise ConfigError(f"{variable}: {name!r} is the name of {known.title} already; {instead} instead.")
+    if name == "replay":
+        raise ConfigError(f"{variable}: {name!r} is the name of recordings already; choose another instead.")
     base = env.get(variable, "").strip()
     if not base:
         raise ConfigError(f"The provider {name!r} has a key and no address: set {variable}.")

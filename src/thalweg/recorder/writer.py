@@ -29,12 +29,15 @@ from thalweg.recorder.form import (
     read_line,
     stamp,
 )
+from thalweg.recorder.keeping import begin_file, finish_file, make_folder
 from thalweg.recorder.shelf import PART, SUFFIX
 
 _log = logging.getLogger("thalweg.recorder")
 QUEUE_BYTES = 32 * 1024 * 1024
 """The most that waits for the disk."""
 DEFAULT_MOST_BYTES = 1024 * 1024 * 1024
+_SIMULATED = (b"x-thalweg-simulated", b"1")
+"""What another gateway says of an answer that is nobody's."""
 _COSTS = 256
 """What anything in the queue takes beside its bytes."""
 _BATCH = 256
@@ -149,7 +152,7 @@ class Recorder:
         self._queue_bytes = queue_bytes
         # Each is written by one thread alone; their difference is what waits.
         self._put_bytes = self._taken_bytes = 0
-        _make(folder)
+        make_folder(folder)
         self._desk = _Desk(folder, most_bytes, tuple(secrets), reading, self.written)
         self._told_dropped, self._told_at = 0, 0.0
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -203,15 +206,6 @@ class Recorder:
         if count := self.dropped - self._told_dropped:
             _log.warning("recordings that were dropped because the disk is too slow: %d", count)
             self._told_dropped, self._told_at = self._told_dropped + count, now + _TELL_EVERY_S
-
-
-def _make(folder: Path) -> None:
-    """See to it that the folder is there and can be written. One that is there keeps its mode."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not folder.is_dir():
-        raise NotADirectoryError(20, os.strerror(20), str(folder))
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(13, os.strerror(13), str(folder))
 
 
 class _Sheet:
@@ -320,12 +314,11 @@ class _Desk:
             status=told.status,
             headers=kept_headers(told.headers, scrubber),
             head_ms=told.ms if told.status is not None else 0.0,
-            simulated=asked.simulated,
+            simulated=asked.simulated or _SIMULATED in told.headers,
         )
         name = new_name(taking.at_ms, asked.provider, header.model, random_secrets.token_hex(3))
         path = self._folder / f"{name}{PART}"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0), 0o600)
-        sheet = _Sheet(name, path, os.fdopen(descriptor, "wb"), scrubber, self._reading(asked.dialect))
+        sheet = _Sheet(name, path, begin_file(path), scrubber, self._reading(asked.dialect))
         if told.status is not None and told.status >= 400:
             sheet.held = []
         self._sheets[taking] = sheet
@@ -369,14 +362,8 @@ class _Desk:
         self._used += len(line)
 
     def _finish(self, sheet: _Sheet) -> None:
-        """Give the file its name, once all of it is on the disk."""
-        sheet.file.flush()
-        os.fsync(sheet.file.fileno())
-        sheet.file.close()
         whole = self._folder / f"{sheet.name}{SUFFIX}"
-        # A link, because a rename would replace what somebody has put there meanwhile.
-        os.link(sheet.path, whole)
-        sheet.path.unlink()
+        finish_file(sheet.file, sheet.path, whole)
         self._told.clear()
         self._written.append(whole)
         del self._written[:-16]

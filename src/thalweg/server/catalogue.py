@@ -17,7 +17,6 @@ from pathlib import Path
 
 import msgspec
 
-from thalweg.canon.policy import PriceOverride
 from thalweg.canon.scrub import blame
 from thalweg.catalogue.facts import Facts
 from thalweg.catalogue.lists import ListedModel, NotAList, Shape, read_page
@@ -67,9 +66,8 @@ _decode_file = msgspec.json.Decoder(_File).decode
 class Catalogue:
     """What is known, by the settings that hold; `keep_lists` brings it up to date."""
 
-    def __init__(self, settings: Settings, *, overrides: Mapping[str, PriceOverride] | None = None) -> None:
+    def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._overrides = settings.prices if overrides is None else overrides
         self._kept: dict[str, Kept] = {}
         self._by_name: dict[str, dict[str, ListedModel]] = {}
         self._shown: dict[tuple[str, str], About] = {}
@@ -120,7 +118,7 @@ class Catalogue:
         theirs = None
         if listed is not None and listed.rates is not None and currency:
             theirs = Price(currency=currency, rates=listed.rates, source=f"{settings.row.title}: models")
-        return price_of(provider, model, host=settings.origin.host, listed=theirs, overrides=self._overrides)
+        return price_of(provider, model, host=settings.origin.host, listed=theirs, overrides=self._settings.prices)
 
     def read(self) -> None:
         """Take what is on disk, of providers that are still there. A file that cannot be read is as none."""

@@ -17,6 +17,7 @@ from thalweg.framing.sse import SseDecoder
 from thalweg.profiles.providers import COMPATIBLE
 from thalweg.recorder.form import EndKind
 from thalweg.recorder.writer import Asked, Reading, Recorder, Taking
+from thalweg.server.replay import REPLAY
 from thalweg.upstream.base import Call, Connector, Listener, ResponseHead, UpstreamRequest
 
 _ENDINGS: dict[str, str] = {
@@ -84,7 +85,7 @@ def asked_of(request: UpstreamRequest, *, simulated: bool) -> Asked | None:
     """What a recording says of a request; `None` for one that generates nothing, or is itself played."""
     path = request.target.partition(b"?")[0].decode("ascii", "replace")
     dialect = next((name for ending, name in _ENDINGS.items() if path.endswith(ending)), None)
-    if dialect is None or request.method != b"POST" or request.provider == "replay":
+    if dialect is None or request.method != b"POST" or request.provider == REPLAY:
         return None
     return Asked(
         provider=request.provider,

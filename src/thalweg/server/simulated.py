@@ -28,6 +28,7 @@ from thalweg.dialects.registry import DIALECTS
 from thalweg.server.replay import REPLAY, Replays
 from thalweg.simulator.manners.table import MANNERS
 from thalweg.simulator.provider import Simulator
+from thalweg.simulator.words import CHINESE, ENGLISH
 from thalweg.upstream.base import UpstreamRequest
 from thalweg.upstream.played import PlayedConnector, Player
 
@@ -74,6 +75,13 @@ class Play:
         """The steps of the answer to any HTTP request. Names of headers are lower case."""
         seed, created = next(self._seeds), int(time.time())
         return self._simulator.respond(method, target, body, seed=seed, created=created, headers=headers)
+
+
+OWN_WORDS = (
+    f"{' '.join(closing.encode('ascii', 'ignore').decode().strip() for closing in ENGLISH.closings)} ",
+    "".join(char for closing in CHINESE.closings for char in closing if ord(char) <= 0xFFFF),
+)
+"""What the simulator says when it has nothing to say: in ASCII, and in Chinese."""
 
 
 def in_process(settings: Settings) -> PlayedConnector:
