@@ -7,7 +7,8 @@ import base64
 import contextlib
 import ipaddress
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -56,9 +57,18 @@ class House:
         self.ledger = ledger
         self.gone = asyncio.Event()
 
-    async def ask(self, path: str, body: Any, *, method: str = "POST", key: str | None = KEY) -> Reply:
+    async def ask(
+        self,
+        path: str,
+        body: Any,
+        *,
+        method: str = "POST",
+        key: str | None = KEY,
+        fields: Mapping[str, str] = MappingProxyType({}),
+    ) -> Reply:
         raw = json.dumps(body).encode()
-        fields = {"host": "127.0.0.1", "content-type": "application/json", "content-length": str(len(raw))}
+        own = {"host": "127.0.0.1", "content-type": "application/json", "content-length": str(len(raw))}
+        fields = own | dict(fields)
         if key is not None:
             fields["authorization"] = f"Bearer {key}"
         scope = {
