@@ -18,6 +18,7 @@ _CALLS = {
     "chat": "thalweg chat [OPTIONS] [MODEL] [PROMPT...]",
     "models": "thalweg models [OPTIONS] [SEARCH]",
     "logs": "thalweg logs [OPTIONS] [REQUEST]",
+    "fault": "thalweg fault run|list [OPTIONS]",
     "decode": "thalweg decode --dialect DIALECT FILE...",
     "transcode": "thalweg transcode --from DIALECT --to DIALECT [OPTIONS] FILE",
     "completion": "thalweg completion [--install] [bash|zsh|fish]",

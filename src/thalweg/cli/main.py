@@ -14,7 +14,19 @@ from collections.abc import Callable
 from io import TextIOWrapper
 from types import FrameType
 
-COMMANDS = ("chat", "serve", "models", "usage", "logs", "doctor", "simulate", "decode", "transcode", "completion")
+COMMANDS = (
+    "chat",
+    "serve",
+    "models",
+    "usage",
+    "logs",
+    "doctor",
+    "simulate",
+    "fault",
+    "decode",
+    "transcode",
+    "completion",
+)
 """In the order in which they are listed. Each is the function of its name in the module of its name."""
 
 FAILED, WRONG_USAGE, WRONG_SETTING, INTERRUPTED = 1, 2, 3, 130

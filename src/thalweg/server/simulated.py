@@ -24,6 +24,8 @@ import httptools
 
 from thalweg.canon.script import BreakOff, EndBody, RefuseConnection, SendBody, SendHead, Step
 from thalweg.dialects.registry import DIALECTS
+from thalweg.simulator.faults.elsewhere import has_meaning
+from thalweg.simulator.faults.table import FAULTS
 from thalweg.simulator.manners.table import MANNERS
 from thalweg.simulator.provider import Simulator
 from thalweg.upstream.base import UpstreamRequest
@@ -77,6 +79,11 @@ class Play:
 def manner_names() -> tuple[str, ...]:
     """The providers whose manner the simulator can take on."""
     return tuple(MANNERS)
+
+
+def faults_of(dialect: str | None = None) -> dict[str, str]:
+    """The faults that can be asked for in a dialect, or in any, and what each does."""
+    return {name: says for name, says in FAULTS.items() if dialect is None or has_meaning(name, dialect)}
 
 
 class SimulatorServer:
