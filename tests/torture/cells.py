@@ -10,14 +10,15 @@ import asyncio
 import contextlib
 import json
 import random
+import re
 import time
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
 
 import pytest
 
 from tests.torture.calls import Call, Read
+from tests.torture.grid import Mark, Where
 from tests.torture.processes import Gateway, until
 from tests.torture.readers import CLIENTS, TOKENS
 from tests.torture.upstreams import RawConnection, Script
@@ -26,7 +27,7 @@ from thalweg.canon.usage import MOST_TOKENS
 from thalweg.ledger.entry import Entry, Outcome
 
 DIALECTS = tuple(CLIENTS)
-MOST_S = 15.0
+MOST_S = 30.0
 """No cell takes longer, those with a silence included."""
 AT_ONCE = 16
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
@@ -48,10 +49,13 @@ class Fate(NamedTuple):
     """The upstream's own, where the client may get it."""
     usage: Counted = "reported"
     """How the ledger knows the tokens of a complete answer."""
+    retry_after: bytes | None = None
+    """When to come again, if the upstream says it."""
     more: str = ""
     """Text that may follow the answer, because in some dialect nothing says that it is over."""
 
 
+_NO_NAME = re.compile(r"[^\w.-]+")
 COMPLETE = Fate("complete")
 _STATUSES: dict[str, tuple[int, int, int]] = {
     "not_found": (404, 404, 404),
@@ -90,7 +94,7 @@ class Cell(NamedTuple):
     @property
     def name(self) -> str:
         """Also the model's name, so that it is found in the ledger."""
-        return f"{self.kind}.{self.place}.{self.client}".replace(" ", "-")
+        return _NO_NAME.sub("-", f"{self.kind}.{self.place}.{self.client}")
 
 
 class Ran(NamedTuple):
@@ -98,6 +102,7 @@ class Ran(NamedTuple):
 
     cell: Cell
     status: int
+    headers: Mapping[bytes, bytes]
     body: bytes
     whole: bool
     took_s: float
@@ -136,7 +141,8 @@ async def run_cell(server: Gateway, cell: Cell, provider: str) -> Ran:
         pytest.fail(f"hangs: {cell.name}, {call.status}, {bytes(call.body[-300:])!r}")
     finally:
         call.drop()
-    return Ran(cell, call.status, bytes(call.body), call.whole, (call.last_at or call.lost_at or 0.0) - call.sent_at)
+    took_s = (call.last_at or call.lost_at or 0.0) - call.sent_at
+    return Ran(cell, call.status, call.headers, bytes(call.body), call.whole, took_s)
 
 
 async def run_cells(cells: Sequence[Cell], run: Callable[[Cell], Awaitable[Ran]], at_once: int = AT_ONCE) -> list[Ran]:
@@ -147,7 +153,9 @@ async def run_cells(cells: Sequence[Cell], run: Callable[[Cell], Awaitable[Ran]]
         async with gate:
             return await run(cell)
 
-    return list(await asyncio.gather(*map(one, cells)))
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(cell)) for cell in cells]
+    return [task.result() for task in tasks]
 
 
 def check(ran: Ran) -> Read | None:
@@ -155,6 +163,8 @@ def check(ran: Ran) -> Read | None:
     cell, fate = ran.cell, ran.cell.fate
     said = f"{cell.name}: {ran.status} {ran.body[-600:]!r}"
     assert ran.whole, said
+    assert b"canary-4711" not in ran.body, said
+    assert b"location" not in ran.headers and ran.headers.get(b"retry-after") == fate.retry_after, ran.headers
     if fate.end == "status":
         column = {"anthropic": 1, "gemini": 2}.get(cell.client, 0)
         assert fate.kind is not None
@@ -193,44 +203,44 @@ def check_entry(ran: Ran, entries: Sequence[Entry], got: Read | None) -> None:
         assert entry.usage.output_tokens, said
 
 
-class Marks(NamedTuple):
-    """What became of the cells of a table, for the page."""
-
-    kinds: list[str]
-    places: list[str]
-    ends: dict[tuple[str, str], Counter[str]]
-    """By kind and place: how many cells ended in which way."""
-
-
-def marks_of(done: Sequence[Ran], places: Sequence[str], place_of: Callable[[Cell], str]) -> Marks:
-    """Gather them."""
-    ends: dict[tuple[str, str], Counter[str]] = {}
-    for ran in done:
-        ends.setdefault((ran.cell.kind, place_of(ran.cell)), Counter())[ran.cell.fate.end] += 1
-    return Marks(list(dict.fromkeys(ran.cell.kind for ran in done)), list(places), ends)
+def marks_of(done: Sequence[Ran], wrong: Mapping[str, str]) -> dict[Where, Mark]:
+    """How each cell ended, for the page."""
+    return {
+        Where(ran.cell.kind, ran.cell.client, ran.cell.place): "wrong" if ran.cell.name in wrong else ran.cell.fate.end
+        for ran in done
+    }
 
 
-def sample_of(cells: Sequence[Cell], count: int | None, rng: random.Random) -> list[Cell]:
+def sample_of(cells: Sequence[Any], count: int | None, rng: random.Random) -> list[Any]:
     """Some of them, in any order; all of them for `None`."""
     return rng.sample(list(cells), len(cells) if count is None else min(count, len(cells)))
 
 
-async def check_all(server: Gateway, done: Sequence[Ran]) -> None:
-    """Every cell by itself; all that do not hold are named at once."""
+async def check_all(server: Gateway, done: Sequence[Ran]) -> dict[str, str]:
+    """Every cell by itself; what is wrong with those that do not hold, by their names."""
     await server.settled()
     entries = server.entries_by_model()
-    wrong = []
+    wrong = {}
     for ran in done:
         try:
             check_entry(ran, entries.get(ran.cell.name, []), check(ran))
         except AssertionError as error:
-            wrong.append(str(error).partition("\nassert")[0])
-    assert not wrong, f"{len(wrong)} of {len(done)} cells do not hold:\n" + "\n".join(wrong)
+            wrong[ran.cell.name] = str(error).partition("\nassert")[0]
+    return wrong
+
+
+def in_words(wrong: Mapping[str, str], of: int) -> str:
+    """All of them."""
+    return "\n".join([f"{len(wrong)} of {of} cells do not hold:", *(f"{at}: {wrong[at]}" for at in sorted(wrong))])
 
 
 async def nothing_left(server: Gateway, files: int, *upstreams: Callable[[], int]) -> None:
     """Descriptors are back to where they were, but for connections that are kept for later."""
-    await until(lambda: server.open_files() <= files + sum(open_() for open_ in upstreams), every_s=0.02)
+    await until(
+        lambda: server.open_files() <= files + sum(open_() for open_ in upstreams),
+        every_s=0.02,
+        what="as few descriptors as before",
+    )
 
 
 async def send_frames(connection: RawConnection, frames: Sequence[Frame]) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import SEED
-from tests.torture.report import Results, Row, write
+from tests.torture.grid import CellTable
+from tests.torture.report import Results, Row, write, write_cells
 
 FILES_WANTED = 16_384
 _RESULTS = pytest.StashKey[Results]()
@@ -42,10 +43,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """After a run with all of the full tests, write the page."""
+    """After a run with all of the full tests, write the page; after one with all cells, the section that they have."""
     results = session.config.stash.get(_RESULTS, None)
     if results is None or not results.outcomes:
         return
+    if len(results.cells) == len(list(_HERE.glob("test_upstream_*.py"))):
+        write_cells(results)
     wanted = {path.stem.removeprefix("test_") for path in _HERE.glob("test_*.py")}
     if wanted == {test.partition(":")[0] for test in results.outcomes} and not session.config.option.keyword:
         write(results, session.config.stash[SEED])
@@ -68,6 +71,17 @@ def figures(request: pytest.FixtureRequest) -> Callable[..., None]:
         print(row)
         if _is_full(request.node):
             request.config.stash[_RESULTS].outcome(_tested(request.node)).rows.append(row)
+
+    return note
+
+
+@pytest.fixture
+def table(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Note how the cells of a table ended, for docs/reliability.md; nothing of a sample."""
+
+    def note(title: str, *more: Any) -> None:
+        if _is_full(request.node):
+            request.config.stash[_RESULTS].cells[title] = CellTable(title, *more)
 
     return note
 

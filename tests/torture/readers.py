@@ -66,12 +66,20 @@ def _ask_gemini(model: str, tools: bool) -> Asked:
     return _asked(f"/v1beta/models/{model}:streamGenerateContent?alt=sse", {"contents": contents} | more)
 
 
-def _frames(body: bytes, *, named: bool) -> list[tuple[str | None, str]]:
-    """The name and the data of each frame. Blank lines between them are what breaks a silence."""
+def _frames(body: bytes, *, named: bool, by_the_standard: bool = False) -> list[tuple[str | None, str]]:
+    """The name and the data of each frame. Blank lines between them are what breaks a silence.
+
+    `by_the_standard`: between two sides of this dialect the upstream's own bytes pass, with any line ends, comments and
+    byte order mark that the standard of server-sent events lets a reader expect.
+    """
     text = body.decode()
+    if by_the_standard:
+        text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     assert not text or text.endswith("\n\n"), f"half a frame: {text[-200:]!r}"
     found: list[tuple[str | None, str]] = []
     for frame in filter(None, (each.strip("\n") for each in text.split("\n\n"))):
+        if by_the_standard and frame.startswith((":", "\ufeff")) and "\n" not in frame:
+            continue
         lines = frame.split("\n")
         name = lines.pop(0).removeprefix("event: ") if named and lines[0].startswith("event: ") else None
         assert len(lines) == 1 and lines[0].startswith("data: "), f"no plain frame: {frame[:200]!r}"
@@ -145,7 +153,7 @@ def _read_responses(body: bytes) -> Read:
 
 def _read_messages(body: bytes) -> Read:
     heard = _Heard()
-    for name, data in _frames(body, named=True):
+    for name, data in _frames(body, named=True, by_the_standard=True):
         tree = json.loads(data)
         kind = tree["type"]
         assert name == kind, f"{name!r} is not {kind!r}"
@@ -172,7 +180,7 @@ def _read_messages(body: bytes) -> Read:
 def _read_gemini(body: bytes) -> Read:
     """Its end is the body's, after a finish reason."""
     heard = _Heard()
-    for _, data in _frames(body, named=False):
+    for _, data in _frames(body, named=False, by_the_standard=True):
         heard.count(data)
         tree = json.loads(data)
         heard.error, heard.usage = tree.get("error"), tree.get("usageMetadata") or heard.usage

@@ -10,9 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.machine import commit, describe_machine, today
+from tests.torture.grid import TITLES, CellTable, draw
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- torture: begin -->", "<!-- torture: end -->"
+
+CELLS_BEGIN, CELLS_END = "<!-- cells: begin -->", "<!-- cells: end -->"
+_PLACES = {"upstream bytes": "phase", "upstream meaning": "the upstream's dialect"}
+PICTURE = PAGE.with_suffix(".svg")
 
 
 @dataclass
@@ -43,6 +48,8 @@ class Results:
 
     def __init__(self) -> None:
         self.outcomes: dict[str, Outcome] = {}
+        self.cells: dict[str, CellTable] = {}
+        """By title; those of full runs."""
         self._began = time.monotonic()
 
     def outcome(self, test: str) -> Outcome:
@@ -74,6 +81,26 @@ class Results:
         ]
         return "\n".join(head + self.table())
 
+    def cells_section(self) -> str:
+        """What stands between the marks of the cells."""
+        machine = describe_machine()
+        count = sum(len(table.marks) for table in self.cells.values())
+        wrong = sum(mark == "wrong" for table in self.cells.values() for mark in table.marks.values())
+        verdict = "All of them held." if not wrong else f"**{wrong} of them did not hold.**"
+        head = [
+            f"{count} cells. {verdict} {today()}, commit `{commit()}`, Linux {machine['kernel']}, Python "
+            f"{machine['python']}.",
+            "",
+            f"![How each cell ended, by kind, dialect and place]({PICTURE.name})",
+        ]
+        places = {title: ", ".join(TITLES.get(each, each) for each in table.places) for title, table in self._sorted()}
+        for title, table in self._sorted():
+            head += ["", f"The signs of a cell, by {_PLACES[title]}: {places[title]}.", "", *table.lines()]
+        return "\n".join(head)
+
+    def _sorted(self) -> list[tuple[str, CellTable]]:
+        return sorted(self.cells.items())
+
 
 def _figure(value: float | None, unit: str) -> str:
     if value is None:
@@ -83,6 +110,17 @@ def _figure(value: float | None, unit: str) -> str:
 
 def write(results: Results, seed: int, page: Path = PAGE) -> None:
     """Put the results between the marks of the page."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n{results.section(seed)}\n{END}{after}", encoding="utf-8")
+    _put(page, BEGIN, results.section(seed), END)
+
+
+def write_cells(results: Results, page: Path = PAGE) -> None:
+    """Put the cells between their marks, and their picture beside the page."""
+    _put(page, CELLS_BEGIN, results.cells_section(), CELLS_END)
+    tables = [table for _, table in sorted(results.cells.items())]
+    page.with_suffix(".svg").write_text(draw(tables), encoding="utf-8")
+
+
+def _put(page: Path, begin: str, said: str, end: str) -> None:
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, _, after = rest.partition(end)
+    page.write_text(f"{before}{begin}\n{said}\n{end}{after}", encoding="utf-8")

@@ -7,6 +7,7 @@ import contextlib
 import json
 import re
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from functools import cache
@@ -123,6 +124,13 @@ class RawConnection:
         """Send a piece of a chunked body."""
         await self.send(b"%x\r\n%b\r\n" % (len(data), data))
 
+    async def reset(self) -> None:
+        """Close with RST, which throws away what is still on its way: so not before that has arrived."""
+        await asyncio.sleep(0.05)
+        sock = self._writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
+
     async def stay(self) -> None:
         """Say nothing more until the gateway goes."""
         await asyncio.get_running_loop().create_future()
@@ -138,12 +146,33 @@ class RawUpstream:
         self.closes_seen: list[float] = []
         """`time.monotonic()` of each close that came from the gateway while a script was running."""
         self.requests_seen: list[str] = []
+        self.server: asyncio.Server | None = None
         self._scripts = scripts
         self._writers: set[asyncio.StreamWriter] = set()
 
     @property
     def open_connections(self) -> int:
         return len(self._writers)
+
+    @property
+    def port(self) -> int:
+        assert self.server is not None
+        return int(self.server.sockets[0].getsockname()[1])
+
+    def stop_listening(self) -> None:
+        """Whoever connects from now on is refused. Connections that are there stay."""
+        assert self.server is not None
+        self.server.close()
+
+    def grow_deaf(self, stack: contextlib.ExitStack) -> None:
+        """Listen on, but take nobody any more: a connection that is tried from now on never comes about (Linux)."""
+        assert self.server is not None
+        port, fd = self.port, self.server.sockets[0].fileno()
+        asyncio.get_running_loop().remove_reader(fd)
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, one answer, or several where scripts keep it."""
@@ -191,11 +220,13 @@ class RawUpstream:
 
 
 @contextlib.asynccontextmanager
-async def raw_upstream(scripts: Mapping[str, Script]) -> AsyncIterator[RawUpstream]:
+async def raw_upstream(scripts: Mapping[str, Script], *, backlog: int = 100) -> AsyncIterator[RawUpstream]:
     """A raw upstream on this loop."""
     upstream = RawUpstream(scripts)
-    server = await asyncio.start_server(upstream.serve, "127.0.0.1", 0, limit=64 * 1024)
-    upstream.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    upstream.server = server = await asyncio.start_server(
+        upstream.serve, "127.0.0.1", 0, limit=64 * 1024, backlog=backlog
+    )
+    upstream.url = f"http://127.0.0.1:{upstream.port}/v1"
     try:
         yield upstream
     finally:

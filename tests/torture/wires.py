@@ -61,6 +61,8 @@ class Wire(NamedTuple):
     """The body of an error, and what an error in a stream says."""
     stranger: Frame
     """An event of a type that nobody knows."""
+    idle: Frame
+    """An event that the dialect has, and that says nothing."""
     error_named: bool = False
     """Whether an error in a stream has a name."""
 
@@ -117,6 +119,7 @@ CHAT = Wire(
     _rename,
     lambda said: {"error": {"message": said, "type": "server_error", "param": None, "code": None}},
     Frame("text", {"object": "vendor.thing", "vendor": {"thing": [1, 2]}}),
+    _chunk("start", {}),
 )
 
 
@@ -221,6 +224,7 @@ RESPONSES = Wire(
     _responses_rename,
     lambda said: {"type": "error", "code": "server_error", "message": said, "param": None, "sequence_number": 99},
     _event("text", "response.vendor.thing", vendor=[1, 2]),
+    _event("start", "keepalive", sequence_number=0),
     error_named=True,
 )
 
@@ -284,6 +288,7 @@ MESSAGES = Wire(
     _messages_rename,
     lambda said: {"type": "error", "error": {"type": "api_error", "message": said}},
     _event("text", "vendor_thing", vendor=[1, 2]),
+    _event("start", "ping"),
     error_named=True,
 )
 
@@ -338,6 +343,7 @@ GEMINI = Wire(
     _gemini_rename,
     lambda said: {"error": {"code": 500, "message": said, "status": "INTERNAL"}},
     Frame("text", {"vendorThing": [1, 2]}),
+    Frame("start", {"usageMetadata": _gemini_usage(USAGE[0], 0)}),
 )
 
 WIRES = {"openai-chat": CHAT, "openai-responses": RESPONSES, "anthropic": MESSAGES, "gemini": GEMINI}

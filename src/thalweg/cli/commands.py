@@ -21,6 +21,7 @@ _CALLS = {
     "config": "thalweg config check|show|schema [OPTIONS] [FILE]",
     "record": "thalweg record [OPTIONS] [MODEL] [PROMPT...]",
     "recordings": "thalweg recordings [OPTIONS] [FOLDER]",
+    "fault": "thalweg fault run|list [OPTIONS]",
     "decode": "thalweg decode --dialect DIALECT FILE...",
     "transcode": "thalweg transcode --from DIALECT --to DIALECT [OPTIONS] FILE",
     "completion": "thalweg completion [--install] [bash|zsh|fish]",

@@ -15,8 +15,8 @@ from io import TextIOWrapper
 from types import FrameType
 
 COMMANDS = (
-    "chat", "serve", "models", "usage", "logs", "config", "doctor", "simulate", "record", "recordings", "decode",
-    "transcode", "completion",
+    "chat", "serve", "models", "usage", "logs", "config", "doctor", "simulate", "record", "recordings", "fault",
+    "decode", "transcode", "completion",
 )  # fmt: skip
 """In the order in which they are listed. Each is the function of its name in the module of its name."""
 

@@ -26,6 +26,8 @@ from thalweg.canon.script import BreakOff, EndBody, RefuseConnection, SendBody, 
 from thalweg.config import Settings
 from thalweg.dialects.registry import DIALECTS
 from thalweg.server.replay import REPLAY, Replays
+from thalweg.simulator.faults.elsewhere import has_meaning
+from thalweg.simulator.faults.table import FAULTS
 from thalweg.simulator.manners.table import MANNERS
 from thalweg.simulator.provider import Simulator
 from thalweg.simulator.words import CHINESE, ENGLISH
@@ -93,6 +95,11 @@ def in_process(settings: Settings) -> PlayedConnector:
 def manner_names() -> tuple[str, ...]:
     """The providers whose manner the simulator can take on."""
     return tuple(MANNERS)
+
+
+def faults_of(dialect: str | None = None) -> dict[str, str]:
+    """The faults that can be asked for in a dialect, or in any, and what each does."""
+    return {name: says for name, says in FAULTS.items() if dialect is None or has_meaning(name, dialect)}
 
 
 class SimulatorServer:

@@ -39,6 +39,11 @@ _SENSELESS: dict[str, dict[str, str]] = {
 _OF_LINES = ("comments", "crlf", "cr", "no-space", "multi-line")
 
 
+def has_meaning(fault: str, dialect: str) -> bool:
+    """Whether a fault can be asked for in a dialect."""
+    return dialect not in _SENSELESS.get(fault, {})
+
+
 def check(dialect: str, order: Order) -> None:
     """Refuse faults that have no meaning in a dialect. Raises `InvalidRequest`."""
     for fault in order.knobs.fault:
