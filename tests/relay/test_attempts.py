@@ -328,3 +328,32 @@ def test_a_request_tightens_and_never_loosens(said: dict[str, Any], expected: di
 
 def test_what_is_configured_stands_in_the_place_of_the_usual() -> None:
     assert Timeouts().with_(Waits(gap_s=900, first_content_s=2)) == Timeouts(gap_s=900, first_content_s=2)
+
+
+# Two side by side.
+
+
+def test_a_rival_goes_another_route_and_counts() -> None:
+    first = tries(2, 1, rules=Attempts(most=2, hedge_after_s=1))
+    rival = first.rival(NOW)
+    assert rival is not None and (name(rival.way), rival.number) == ("b0", 2)
+    assert first.rival(NOW) is None, "no more than allowed"
+    assert tries(2).rival(NOW) is None, "no other route"
+
+
+def test_of_two_the_one_that_fails_last_decides() -> None:
+    first = tries(1, 1, 1)
+    rival = first.rival(NOW)
+    assert rival is not None
+    assert rival.another(refused(500), NOW) and not rival.goes_on
+    assert first.another(refused(500), NOW) and first.goes_on
+    assert (name(first.way), first.number) == ("c0", 3)
+
+
+def test_a_rival_that_could_not_be_made_is_not_waited_for() -> None:
+    first = tries(1, 1, rules=Attempts(most=2))
+    rival = first.rival(NOW)
+    assert rival is not None
+    rival.withdrawn()
+    rival.withdrawn()
+    assert not first.another(refused(500), NOW), "it was the last one allowed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from tests.server.gateway import Caller, Running, Upstream, ask, request, running, settings_of
+from tests.server.gateway import PATIENCE_S, Caller, Running, Upstream, ask, request, running, settings_of
 from thalweg.canon.policy import Alias, Attempts, Route, Waits
 from thalweg.config import Key, Settings
 from thalweg.ledger.entry import Reservation, Settlement
@@ -207,6 +208,7 @@ class Silent:
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._held: list[socket.socket] = []
+        self._asked = threading.Event()
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
         self._thread = threading.Thread(target=self._serve, daemon=True)
 
@@ -220,10 +222,24 @@ class Silent:
         for each in self._held:
             each.close()
 
+    def until_asked(self) -> None:
+        """Wait until a request has come."""
+        assert self._asked.wait(PATIENCE_S)
+
+    def until_closed(self) -> None:
+        """Wait until every connection was closed from the other side."""
+        for each in self._held:
+            each.settimeout(PATIENCE_S)
+            with contextlib.suppress(ConnectionResetError):
+                while each.recv(65536):
+                    pass
+
     def _serve(self) -> None:
         try:
             while True:
                 self._held.append(self._listener.accept()[0])
+                self._held[-1].recv(1, socket.MSG_PEEK)
+                self._asked.set()
         except OSError:
             return
 
@@ -290,3 +306,98 @@ def test_a_route_s_own_times_hold_for_it_alone() -> None:
 
 def test_an_alias_is_listed(two: Two) -> None:
     assert "both" in [each.name for each in two.gateway.gateway.house.directory.listed()]
+
+
+# A second route beside a silent first one.
+
+
+def hedged(first: str, second: str, *, after_s: float = 0.05) -> Settings:
+    return routed(first, second, hedge_after_s=after_s)
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+@pytest.mark.parametrize("client", CLIENTS)
+def test_where_the_first_is_silent_the_second_has_the_client(client: str, stream: bool) -> None:
+    with Silent() as silent, Upstream(good) as second, running(hedged(silent.url, second.url)) as gateway:
+        two = Two(gateway)
+        code, answer = two.ask(client, stream=stream)
+        assert code == 200 and b"there." in answer, answer
+        assert two.entry() == [("first", 1, "cancelled"), ("second", 2, "complete")]
+        silent.until_closed()
+
+
+def test_where_the_first_speaks_in_time_nobody_else_is_asked() -> None:
+    with (
+        Upstream(good) as first,
+        Upstream(good) as second,
+        running(hedged(first.url, second.url, after_s=5)) as gateway,
+    ):
+        two = Two(gateway)
+        assert two.ask("chat", stream=True)[0] == 200
+        assert two.entry() == [("first", 1, "complete")]
+        assert second.requests == []
+
+
+def test_where_the_second_fails_the_first_goes_on() -> None:
+    answered = threading.Event()
+
+    def slow(asked: bytes) -> bytes:
+        assert answered.wait(PATIENCE_S)
+        return good(asked)
+
+    def broken(_: bytes) -> bytes:
+        answered.set()
+        return status(500)
+
+    with Upstream(slow) as first, Upstream(broken) as second, running(hedged(first.url, second.url)) as gateway:
+        two = Two(gateway)
+        code, answer = two.ask("chat", stream=True)
+        assert code == 200 and b"there." in answer
+        assert two.entry() == [("first", 1, "complete"), ("second", 2, "refused")]
+
+
+def test_where_both_fail_the_last_failure_is_told() -> None:
+    failed = threading.Event()
+
+    def slow(_: bytes) -> bytes:
+        assert failed.wait(PATIENCE_S)
+        return status(503)
+
+    def broken(_: bytes) -> bytes:
+        failed.set()
+        return status(500)
+
+    with Upstream(slow) as first, Upstream(broken) as second:
+        settings = routed(first.url, second.url, hedge_after_s=0.05, each=1)
+        with running(settings) as gateway:
+            two = Two(gateway)
+            code, answer = two.ask("chat", stream=True)
+            assert code in (500, 503) and b"no: %d" % code in answer
+            assert sorted(two.entry()) == [("first", 1, "refused"), ("second", 2, "refused")]
+
+
+def test_both_are_closed_when_the_client_leaves() -> None:
+    with Silent() as first, Silent() as second, running(hedged(first.url, second.url)) as gateway:
+        path, body = CLIENTS["chat"]
+        with Caller(gateway.port) as caller:
+            caller.send(request(path, json.dumps(body("both", True)).encode()))
+            first.until_asked()
+            second.until_asked()
+        first.until_closed()
+        second.until_closed()
+        gateway.until(lambda: gateway.ledger.unsettled == 0)
+        assert [row[2] for row in Two(gateway).entry()] == ["cancelled", "cancelled"]
+
+
+def test_a_stop_ends_both_and_is_told() -> None:
+    with Silent() as first, Silent() as second, running(hedged(first.url, second.url)) as gateway:
+        path, body = CLIENTS["chat"]
+        with Caller(gateway.port) as caller:
+            caller.send(request(path, json.dumps(body("both", True)).encode()))
+            first.until_asked()
+            second.until_asked()
+            [stream_id] = gateway.gateway.house.live.ids
+            ask(gateway.port, f"/streams/{stream_id}", method="DELETE")
+            assert caller.reply().status == 499
+        first.until_closed()
+        second.until_closed()

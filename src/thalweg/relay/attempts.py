@@ -146,93 +146,144 @@ def drawn(routes: Sequence[Route], chance: random.Random) -> list[Route]:
     return order + left
 
 
-class Tries:
-    """The attempts of one request. `way` is where it stands; `another` is asked after each failure before content."""
+class _Shared:
+    """What the attempts of one request know together."""
 
-    __slots__ = ("_again_at", "_chance", "_health", "_made", "_rules", "_ways", "number", "pause_s", "way")
+    __slots__ = ("again_at", "chance", "health", "made", "number", "rules", "under_way", "ways")
+
+    def __init__(self, ways: Sequence[Way], rules: Attempts, health: Health, chance: random.Random) -> None:
+        self.rules = rules
+        self.health = health
+        self.chance = chance
+        self.ways = ways
+        self.made = dict.fromkeys(ways, 0)
+        self.again_at: dict[Way, float] = {}
+        """From when on a way that failed may be gone once more; one that may not is not there."""
+        self.number = 0
+        self.under_way = 0
+
+
+class Tries:
+    """The attempts of one request. `way` is where it stands; `another` is asked after each failure before content.
+
+    Where a second attempt runs beside the first (`rival`), each has its own, and they share what they know.
+    """
+
+    __slots__ = ("_shared", "_under_way", "goes_on", "number", "pause_s", "way")
 
     def __init__(self, ways: Sequence[Way], rules: Attempts, health: Health, chance: random.Random, now: float) -> None:
-        self._rules = rules
-        self._health = health
-        self._chance = chance
-        self._ways = sorted(ways, key=lambda way: self._is_cool(way, now))
-        self._made = dict.fromkeys(self._ways, 0)
-        self._again_at: dict[Way, float] = {}
-        """From when on a way that failed may be gone once more; one that may not is not there."""
+        cool = {way: health.cools(way.upstream, now) or health.cools(way.key_name, now) for way in ways}
+        self._shared = _Shared(sorted(ways, key=lambda way: cool[way]), rules, health, chance)
         self.number = 0
         """Of the attempt under way; from 1 on."""
         self.pause_s = 0.0
         """How long to wait before the attempt that was chosen last."""
-        self.way = self._ways[0]
+        self.goes_on = True
+        """Whether this one makes the next attempt; not where another one is still under way beside it."""
+        self._under_way = False
+        self.way = self._shared.ways[0]
         self._go(self.way, 0.0, now)
+
+    @property
+    def hedge_after_s(self) -> float:
+        """After how long without content a second attempt runs beside the first; 0 for never."""
+        return self._shared.rules.hedge_after_s
+
+    def rival(self, now: float) -> Tries | None:
+        """An attempt on another route, to run beside this one; `None` where there is none."""
+        found = self._untried(Verdict.ELSEWHERE, now) if self._shared.number < self._shared.rules.most else None
+        if found is None:
+            return None
+        other = object.__new__(Tries)
+        other._shared, other.goes_on, other._under_way = self._shared, True, False
+        other._go(*found, now)
+        return other
 
     def another(self, error: GatewayError, now: float) -> bool:
         """Whether another attempt is to be made after this failure; if so, `way` and `pause_s` say which and when."""
-        said = verdict(error)
+        shared, said = self._shared, verdict(error)
         self._remember(said, error, now)
-        if said is Verdict.FINAL or self.number >= self._rules.most:
+        self.withdrawn()
+        if shared.under_way:
+            self.goes_on = False
+            return True
+        if said is Verdict.FINAL or shared.number >= shared.rules.most:
             return False
         found = self._untried(said, now) or self._once_more(now)
         if found is None:
             return False
-        way, pause_s = found
-        self._go(way, pause_s, now)
+        self._go(*found, now)
         return True
 
     def skip(self, now: float) -> bool:
         """The attempt that was chosen cannot be made there; whether there is another route."""
-        self.number -= 1
-        self._made = {way: (1 if way.route == self.way.route else made) for way, made in self._made.items()}
+        shared = self._shared
+        shared.number -= 1
+        self.withdrawn()
+        shared.made = {way: (1 if way.route == self.way.route else made) for way, made in shared.made.items()}
         found = self._untried(Verdict.ELSEWHERE, now)
         if found is None:
             return False
         self._go(*found, now)
         return True
 
+    def withdrawn(self) -> None:
+        """The attempt is under way no more."""
+        if self._under_way:
+            self._under_way = False
+            self._shared.under_way -= 1
+
     def worked(self) -> None:
         """The way answered."""
-        self._health.worked(self.way.upstream)
-        self._health.worked(self.way.key_name)
+        self._shared.health.worked(self.way.upstream)
+        self._shared.health.worked(self.way.key_name)
 
     def broke(self, error: GatewayError, now: float) -> None:
         """It failed when the client had seen of its answer already."""
         self._remember(verdict(error), error, now)
 
     def _go(self, way: Way, pause_s: float, now: float) -> None:
-        self.way, self.pause_s = way, pause_s
-        self.number += 1
-        self._made[way] += 1
-        self._again_at.pop(way, None)
-        self._health.take(way.upstream, now)
-        self._health.take(way.key_name, now)
+        shared = self._shared
+        shared.number += 1
+        shared.under_way += 1
+        self._under_way = True
+        shared.made[way] += 1
+        shared.again_at.pop(way, None)
+        shared.health.take(way.upstream, now)
+        shared.health.take(way.key_name, now)
+        self.way, self.pause_s, self.number = way, pause_s, shared.number
 
     def _is_cool(self, way: Way, now: float) -> bool:
-        return self._health.cools(way.upstream, now) or self._health.cools(way.key_name, now)
+        health = self._shared.health
+        return health.cools(way.upstream, now) or health.cools(way.key_name, now)
 
     def _untried(self, said: Verdict, now: float) -> tuple[Way, float] | None:
         """A way that was not gone yet: with another key where the key was at fault, else another route."""
-        fresh = [way for way in self._ways if not self._made[way]]
+        made = self._shared.made
+        fresh = [way for way in self._shared.ways if not made[way]]
         beside = [way for way in fresh if way.route == self.way.route]
-        others = [way for way in fresh if way.route not in {tried.route for tried, made in self._made.items() if made}]
+        others = [way for way in fresh if way.route not in {tried.route for tried, count in made.items() if count}]
         found = (beside if said in (Verdict.KEY, Verdict.LIMIT) else []) + others
         found.sort(key=lambda way: self._is_cool(way, now))
         return (found[0], 0.0) if found else None
 
     def _once_more(self, now: float) -> tuple[Way, float] | None:
         """The way that may be gone once more soonest, if that is soon enough."""
-        again_at, made = self._again_at, self._made
+        shared = self._shared
         pauses = {
-            way: max(again_at[way] - now, 0.0) for way in self._ways if way in again_at and made[way] < self._rules.each
+            way: max(shared.again_at[way] - now, 0.0)
+            for way in shared.ways
+            if way in shared.again_at and shared.made[way] < shared.rules.each
         }
         soonest = min(pauses, key=lambda way: pauses[way], default=None)
-        if soonest is None or pauses[soonest] > self._rules.backoff_most_s:
+        if soonest is None or pauses[soonest] > shared.rules.backoff_most_s:
             return None
         return soonest, pauses[soonest]
 
     def _remember(self, said: Verdict, error: GatewayError, now: float) -> None:
-        way, rules, health = self.way, self._rules, self._health
+        way, rules, health = self.way, self._shared.rules, self._shared.health
         if said in (Verdict.AGAIN, Verdict.LIMIT):
-            self._again_at[way] = now + max(self._backoff_s(way), error.retry_after_s or 0.0)
+            self._shared.again_at[way] = now + max(self._backoff_s(way), error.retry_after_s or 0.0)
         if said in (Verdict.KEY, Verdict.LIMIT) and way.key_name:
             health.rests(way.key_name, error.retry_after_s or rules.cool_down_s, now)
         elif said is Verdict.AGAIN or (said is Verdict.ELSEWHERE and isinstance(error, UpstreamTimeout)):
@@ -242,5 +293,6 @@ class Tries:
 
     def _backoff_s(self, way: Way) -> float:
         """Twice as long each time, and a random half of it: so that those who failed together do not come together."""
-        whole: float = min(self._rules.backoff_s * 2 ** (self._made[way] - 1), self._rules.backoff_most_s)
-        return whole * (0.5 + self._chance.random() / 2)
+        rules, times = self._shared.rules, self._shared.made[way]
+        whole: float = min(rules.backoff_s * 2 ** (times - 1), rules.backoff_most_s)
+        return whole * (0.5 + self._shared.chance.random() / 2)

@@ -1,17 +1,22 @@
-"""One client request through its attempts: a pump after the other, and the pauses between them.
+"""One client request through its attempts: a pump after the other, and the pauses between them; or two side by side.
 
 While a pump runs, everything that happens is its business. Between two of them nobody listens to the client, so that
 its leaving, a cancelling and a shut-down are noticed here.
+
+Where a request is hedged, a second pump starts when the first has been silent for a while. The one that speaks first
+has the client; the other ends in the same moment, having said nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from thalweg.canon.errors import Cancelled, GatewayError, OurError
-from thalweg.relay.exchange import Exchange
+from thalweg.relay.attempts import Tries
+from thalweg.relay.exchange import Exchange, Phase
 from thalweg.relay.pump import Pump
 from thalweg.upstream.base import Call
 
@@ -22,14 +27,27 @@ class Left(Exception):
     """The client went, or the answer was stopped, between two attempts."""
 
 
+class Guard(Protocol):
+    """Waits for something as long as the client is there. Raises what it raises, and `Left`."""
+
+    def __call__(self, work: Coroutine[Any, Any, T], /) -> Awaitable[T]:
+        """What `work` comes to."""
+
+
+Make = Callable[[Tries, Guard], Awaitable[Pump]]
+"""Makes the pump of an attempt that was decided upon. Raises `GatewayError`, and `Left`."""
+
+
 class Course:
     """Carries one request. `run` owns it; nothing of it is left when that returns."""
 
-    __slots__ = ("_gone", "_next", "_pause", "_pump", "_stopped")
+    __slots__ = ("_gone", "_make", "_pause", "_pump", "_rival", "_stopped")
 
-    def __init__(self, first: Pump, after: Callable[[Course], Awaitable[Pump]]) -> None:
+    def __init__(self, first: Pump, make: Make) -> None:
         self._pump = first
-        self._next: Callable[[Course], Awaitable[Pump]] | None = after
+        self._rival: Pump | None = None
+        """What runs beside it."""
+        self._make = make
         self._pause: asyncio.Future[None] | None = None
         """What is waited for between two attempts."""
         self._gone = False
@@ -41,17 +59,17 @@ class Course:
         Raises `Left` where there is nobody to tell.
         """
         while True:
-            await self._pump.run()
+            await self._attempt()
             exchange = self._pump.exchange
             tries = exchange.plan.tries
             if tries is not None and exchange.first_content_at is not None and exchange.error is None:
                 tries.worked()
             if not exchange.faltered:
                 return None
-            assert tries is not None and self._next is not None
+            assert tries is not None
             try:
                 await self._wait(tries.pause_s)
-                self._pump = await self._next(self)
+                self._pump = await self._make(tries, self.unless_left)
             except Left:
                 if self._gone:
                     raise
@@ -65,6 +83,73 @@ class Course:
         task = asyncio.ensure_future(work)
         await self._until(task)
         return await task
+
+    # Two side by side.
+
+    async def _attempt(self) -> None:
+        """Run the pump, and one beside it where it is silent for too long. Then `_pump` is the one that counts."""
+        tries = self._pump.exchange.plan.tries
+        after_s = 0.0 if tries is None else tries.hedge_after_s
+        if tries is None or not after_s:
+            await self._pump.run()
+            return
+        first = asyncio.create_task(self._pump.run())
+        try:
+            await asyncio.wait([first], timeout=after_s)
+            rival = await self._make_rival(tries) if self._is_silent(self._pump) else None
+            if rival is None:
+                await first
+            else:
+                await self._race(first, rival)
+        finally:
+            if not first.done():
+                first.cancel()
+                await asyncio.wait([first])
+
+    def _is_silent(self, pump: Pump) -> bool:
+        """Whether nothing was said, and there is nothing to say, so that another may."""
+        exchange = pump.exchange
+        waits = exchange.phase is Phase.HOLDING and not exchange.watch.content_seen
+        return waits and not (self._gone or self._stopped)
+
+    async def _make_rival(self, tries: Tries) -> Pump | None:
+        """The pump for another route; `None` where there is none, or it cannot be asked."""
+        rival = tries.rival(time.monotonic())
+        if rival is None:
+            return None
+        try:
+            return await self._make(rival, _simply)
+        except (GatewayError, Left):
+            rival.withdrawn()
+            return None
+
+    async def _race(self, first: asyncio.Task[None], rival: Pump) -> None:
+        pump = self._pump
+        if not self._is_silent(pump):
+            rival.yields()  # it was reserved, and is settled as never asked
+        self._rival = rival
+        pump.exchange.speaks = rival.yields
+        rival.exchange.speaks = lambda: self._won_by(rival)
+        second = asyncio.create_task(rival.run())
+        try:
+            await asyncio.wait([first, second])
+            await asyncio.gather(first, second)
+        finally:
+            if not second.done():
+                second.cancel()
+                await asyncio.wait([second])
+            pump.exchange.speaks = rival.exchange.speaks = None
+            self._rival = None
+        # Of two that failed, the one that failed last decided what follows.
+        last = rival.exchange.plan.tries
+        if pump.exchange.faltered and last is not None and (not rival.exchange.faltered or last.goes_on):
+            self._pump = rival
+
+    def _won_by(self, rival: Pump) -> None:
+        loser, self._pump, self._rival = self._pump, rival, None
+        loser.yields()
+
+    # Pauses.
 
     async def _wait(self, seconds: float) -> None:
         if not (self._gone or self._stopped) and not seconds:
@@ -111,6 +196,7 @@ class Course:
         """The client closed its connection."""
         self._gone = True
         self._wake()
+        self._end_rival()
         self._pump.client_left()
 
     def cancel(self, error: Cancelled) -> None:
@@ -126,11 +212,24 @@ class Course:
     def tick(self, now: float) -> None:
         """Time passed."""
         self._pump.tick(now)
+        if self._rival is not None:
+            self._rival.tick(now)
 
     def _stop(self, error: GatewayError) -> None:
         self._stopped = self._stopped or error
         self._wake()
+        self._end_rival()
+
+    def _end_rival(self) -> None:
+        rival, self._rival = self._rival, None
+        if rival is not None:
+            rival.yields()
 
     def _wake(self) -> None:
         if self._pause is not None and not self._pause.done():
             self._pause.set_result(None)
+
+
+async def _simply(work: Coroutine[Any, Any, T]) -> T:
+    """Wait for it. Beside an attempt under way the client's leaving is that one's to notice."""
+    return await work

@@ -164,6 +164,7 @@ class Exchange:
         "sent_at",
         "settled",
         "share",
+        "speaks",
         "started_at",
         "status",
         "upstream_status",
@@ -193,15 +194,16 @@ class Exchange:
         self.outcome: Outcome | None = None
         self.error: GatewayError | None = None
         self.faltered = False
-        """Whether it ended before the first content, the client was told nothing, and another attempt follows."""
+        """Whether it ended before the first content, the client was told nothing, and another attempt follows or goes
+        on beside it."""
+        self.speaks: Callable[[], None] | None = None
+        """Called once before anything is said to the client, where another attempt runs beside this one."""
         self.upstream_status: int | None = None
         self.status: int | None = None
         """The HTTP status that the client was told."""
         # Times, all monotonic.
-        self.started_at = now
+        self.started_at = self.heard_at = self.said_at = now
         self.sent_at: float | None = None
-        self.heard_at = now
-        self.said_at = now
         self.first_content_at: float | None = None
         self.first_delivered_at: float | None = None
         self.ended_at: float | None = None
@@ -378,6 +380,12 @@ class Exchange:
     def shut_down(self, error: GatewayError, now: float) -> None:
         """The gateway goes away before this answer is whole."""
         self._fail(error, now, outcome="gateway_error")
+
+    def yielded(self, now: float) -> None:
+        """Another attempt has spoken first: this one ends, and nobody hears of it."""
+        if self.phase is not Phase.ENDED:
+            self.faltered = self.client_gone = True
+            self._finish("cancelled", Wish.ABORT, now)
 
     def give_up(self, now: float) -> None:
         """The pump stops; if nothing else has ended the exchange, that is our fault."""
@@ -734,6 +742,7 @@ class Exchange:
 
     def _commit(self, now: float) -> None:
         """Open the gate: the head goes out, and with it what was held."""
+        self._about_to_speak()
         self.phase, self.said_at = Phase.SENDING, now
         held, self._held, self._held_bytes = self._held, [], 0
         stream = ((b"content-type", self._writer().content_type), *_STREAM_HEADERS)
@@ -745,6 +754,7 @@ class Exchange:
         """A whole answer is on its way, and takes long: its head goes out, and now and then white space, which every
         reader of JSON passes over. From now on it can only be cut off.
         """
+        self._about_to_speak()
         self.phase, self.said_at = Phase.SENDING, now
         self.head = (200, (_JSON, *_STREAM_HEADERS, *self.plan.headers, *_passed(self._upstream_headers)))
         self.status = 200
@@ -753,12 +763,18 @@ class Exchange:
     def _answer(self, status: int, headers: Headers, body: bytes) -> None:
         if self.client_gone:
             return
+        self._about_to_speak()
         length = (b"content-length", b"%d" % len(body))
         passed = _passed(self._upstream_headers)
         self.head = (status, (*headers, length, *self.plan.headers, *passed))
         self.status = status
         self.phase = Phase.SENDING
         self._say([body])
+
+    def _about_to_speak(self) -> None:
+        speaks, self.speaks = self.speaks, None
+        if speaks is not None:
+            speaks()
 
     def _say(self, pieces: list[bytes]) -> None:
         """Put frames in line for the client; before the commit they are held."""

@@ -141,6 +141,10 @@ class Pump:
         """Stop the answer; the client is told."""
         self._tell(self.exchange.cancelled, error, _now())
 
+    def yields(self) -> None:
+        """Another attempt at the same request has spoken first."""
+        self._tell(self.exchange.yielded, _now())
+
     def shut_down(self, error: GatewayError) -> None:
         """The gateway goes away."""
         self._tell(self.exchange.shut_down, error, _now())

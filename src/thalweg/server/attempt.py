@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
@@ -21,7 +20,7 @@ from thalweg.ledger.entry import Reservation
 from thalweg.profiles.base import Profile
 from thalweg.relay.attempts import Tries, Way
 from thalweg.relay.budget import Share, no_room
-from thalweg.relay.course import Course
+from thalweg.relay.course import Guard
 from thalweg.relay.exchange import Bounds, Exchange, Plan, Timing
 from thalweg.relay.media import wanted
 from thalweg.relay.pump import Pump
@@ -35,14 +34,14 @@ from thalweg.server.wire import HOP, Headers, Receive, Scope
 from thalweg.server.wishes import Wishes
 from thalweg.upstream.base import Origin, UpstreamRequest
 
-T = TypeVar("T")
-Guarded = Callable[[Coroutine[Any, Any, Any]], Awaitable[Any]]
-"""Waits for something as long as the client is there."""
-
 Fields = dict[bytes, bytes]
 """A request's header by lower-case names; of one that comes twice, the last."""
 
 _SIMULATED_ORIGIN = Origin("http", "simulator.invalid", 80)
+
+
+_ONLY_WAY = Way(0, 0, "")
+"""Of a request that is tried once."""
 
 
 class Arrival(NamedTuple):
@@ -75,15 +74,12 @@ class Asking:
         self._routes = house.directory.routes(asked, arrival.scope["path"], dialect.name)
         self._keys = [keys_of(target.provider) for target in self._routes.targets]
         self._tries = self._make_tries()
+        """Of the first attempt, and those that follow it."""
 
     async def first(self) -> Pump:
         """The pump of the first attempt. Raises `GatewayError` where no route can be asked, and `ClientGone`."""
         arrival = self._arrival
-        return await self._pump(lambda work: unless_gone(arrival.client, arrival.receive, work))
-
-    async def after(self, course: Course) -> Pump:
-        """The pump of the attempt that was decided upon. Raises `GatewayError`, and `Left`."""
-        return await self._pump(course.unless_left)
+        return await self.pump(self._tries, lambda work: unless_gone(arrival.client, arrival.receive, work))
 
     def _make_tries(self) -> Tries | None:
         """`None` where there is only the simulator: what it does, it does again."""
@@ -108,21 +104,24 @@ class Asking:
         order = [*range(first, len(keys)), *range(first)]
         return [Way(route, at, upstream, f"{target.row.name} {keys[at].name}") for at in order]
 
-    async def _pump(self, guarded: Guarded) -> Pump:
-        """The pump of the next attempt; a route that cannot be told what the client wants is passed over."""
+    async def pump(self, tries: Tries | None, guarded: Guard) -> Pump:
+        """The pump of an attempt; a route that cannot be told what the client wants is passed over.
+
+        Raises `GatewayError`, and whatever `guarded` does.
+        """
         said: RequestError | None = None
         while True:
-            way = self._tries.way if self._tries is not None else Way(0, 0, "")
             try:
-                return await self._pump_on(way, guarded)
+                return await self._pump_on(tries, guarded)
             except RequestError as error:
                 said = said or error
-                if self._tries is None or not self._tries.skip(time.monotonic()):
+                if tries is None or not tries.skip(time.monotonic()):
                     raise said from None
 
-    async def _pump_on(self, way: Way, guarded: Guarded) -> Pump:
+    async def _pump_on(self, tries: Tries | None, guarded: Guard) -> Pump:
         """Write the request for this way, reserve its entry, and make the pump."""
         house, arrival, asked = self._house, self._arrival, self._asked
+        way, number = (_ONLY_WAY, 1) if tries is None else (tries.way, tries.number)
         target, keys = self._routes.targets[way.route], self._keys[way.route]
         key = keys[way.key] if keys else None
         route = Upstream(target, house.dialects[target.row.dialect or self._dialect.name], key)
@@ -138,18 +137,17 @@ class Asking:
         )
         if not arrival.share.hold_request(len(self._body) + len(request.body)):
             raise no_room()
-        number = 1 if self._tries is None else self._tries.number
-        arrival.observer.reservation = reservation = self._reservation(route, number)
+        reservation = self._reservation(route, number)
         await house.ledger.open(reservation)
         return Pump(
-            Exchange(self._plan(route, written, timing, stream=stream), now=self._started, share=arrival.share),
+            Exchange(self._plan(route, written, timing, tries, stream=stream), now=self._started, share=arrival.share),
             connector=house.simulator if target.provider is None else house.connector,
             request=request,
             client=arrival.client,
-            taps=(Meter(house.ledger, arrival.stream_id, number), arrival.observer),
+            taps=(Meter(house.ledger, arrival.stream_id, number), arrival.observer.attempt(reservation)),
         )
 
-    def _plan(self, route: Upstream, written: _Written, timing: Timing, *, stream: bool) -> Plan:
+    def _plan(self, route: Upstream, written: _Written, timing: Timing, tries: Tries | None, *, stream: bool) -> Plan:
         house, arrival = self._house, self._arrival
         dropped = ((b"x-thalweg-dropped", _shown(written.lost)),) if written.lost else ()
         buffers = house.settings.buffers
@@ -168,7 +166,7 @@ class Asking:
             timing=timing,
             bounds=Bounds(frame_bytes=buffers.frame_bytes, answer_bytes=buffers.answer_bytes),
             leave=self._leave(route),
-            tries=self._tries,
+            tries=tries,
         )
 
     def _timing(self, route: int) -> Timing:
@@ -190,7 +188,7 @@ class Asking:
         """Whether the client wants no repairs."""
         return self._arrival.fields.get(b"x-thalweg-raw") == b"1"
 
-    async def _written(self, route: Upstream, guarded: Guarded, *, stream: bool) -> _Written:
+    async def _written(self, route: Upstream, guarded: Guard, *, stream: bool) -> _Written:
         """The upstream's request: the client's own bytes where both sides speak one dialect, else written anew."""
         model, profile, asked, fields = route.model, route.profile, self._asked, self._arrival.fields
         if route.dialect is self._dialect:
@@ -212,7 +210,7 @@ class Asking:
         sent = route.dialect.encode_request(request, model=model, profile=profile, stream=stream, losses=losses)
         return _Written(sent.body, sent, request, losses.names, ())
 
-    async def _files(self, route: Upstream, guarded: Guarded) -> Files:
+    async def _files(self, route: Upstream, guarded: Guard) -> Files:
         """The files that a request names, for an upstream of its own dialect that opens no addresses. Where they cannot
         be told, it says so itself.
         """

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from thalweg.canon.errors import GatewayError
 from thalweg.canon.scrub import name_of, path_of
 from thalweg.ledger.entry import Reservation, Settlement, Store
-from thalweg.relay.taps import Report
+from thalweg.relay.taps import Report, Tap
 from thalweg.server.auth import Identity
 from thalweg.server.guard import REFUSAL
 from thalweg.server.house import House, unix_ms
@@ -52,7 +52,7 @@ class Meter:
 
 
 class Observer:
-    """Counts one generation request and writes its line, at its end. A tap; told also where no attempt is made."""
+    """Counts one generation request and writes its line, at its end; also where no attempt is made."""
 
     __slots__ = (
         "_began",
@@ -75,7 +75,7 @@ class Observer:
         self._headers = headers
         self._dialect = dialect
         self._began = time.monotonic()
-        self._faltered: Report | None = None
+        self._faltered: tuple[Reservation, Report] | None = None
         self.trace: Trace | None = None
         """Its place in a trace; `None` where the client sent none."""
         self.caller: Identity | None = None
@@ -83,20 +83,26 @@ class Observer:
         self.model: str | None = None
         """The model that was asked for, once its request was read."""
         self.reservation: Reservation | None = None
-        """The attempt, once there is to be one."""
+        """The attempt that is told of, once there is to be one."""
 
     def traced(self) -> None:
         """The client sent a `traceparent`."""
         self.trace = trace_of(self._scope["headers"])
 
-    def ended(self, report: Report) -> None:
-        """An attempt is over. One that another follows is counted; the line is for the last."""
-        house, asked = self._house, self.reservation
-        assert asked is not None
-        self._faltered = report if report.faltered else None
+    def attempt(self, reservation: Reservation) -> Tap:
+        """A tap for an attempt that is to be made."""
+        self.reservation = self.reservation or reservation
+        return _Attempt(self, reservation)
+
+    def ended(self, asked: Reservation, report: Report) -> None:
+        """An attempt is over. One that another follows, or overtook, is counted; the line is for the last."""
+        house = self._house
         if report.faltered:
-            house.metrics.faltered(upstream=asked.provider, report=report)
+            self._faltered = (asked, report)
+            if report.error_kind is not None:
+                house.metrics.faltered(upstream=asked.provider, report=report)
             return
+        self.reservation, self._faltered = asked, None
         house.metrics.ended(
             dialect=self._dialect,
             upstream=asked.provider,
@@ -114,7 +120,8 @@ class Observer:
         status.
         """
         if self._faltered is not None:
-            self.ended(replace(self._faltered, faltered=False, status=status))
+            asked, report = self._faltered
+            self.ended(asked, replace(report, faltered=False, status=status))
 
     def rejected(self, error: GatewayError, status: int) -> None:
         """It was refused before any upstream was asked."""
@@ -156,6 +163,20 @@ class Observer:
             line.provider, line.upstream_model = asked.provider, name_of(asked.upstream_model)
             line.stream, line.simulated = asked.stream, asked.simulated
         return line
+
+
+class _Attempt:
+    """Hears of one attempt for its request's observer."""
+
+    __slots__ = ("_asked", "_observer")
+
+    def __init__(self, observer: Observer, asked: Reservation) -> None:
+        self._observer = observer
+        self._asked = asked
+
+    def ended(self, report: Report) -> None:
+        """The attempt is over."""
+        self._observer.ended(self._asked, report)
 
 
 def _tell(line: Line, report: Report) -> None:

@@ -63,7 +63,7 @@ class Generation:
             asked = self._dialect.read_request(body, _target(arrival.scope))
             observer.model = asked.model
             asking = Asking(self._house, self._dialect, arrival, asked=asked, body=body, wishes=wishes)
-            return Course(await asking.first(), asking.after)
+            return Course(await asking.first(), asking.pump)
         except ClientGone:
             observer.abandoned()
         except GatewayError as error:
