@@ -314,7 +314,15 @@ WRONG: dict[str, tuple[str, list[str]]] = {
             "thalweg.toml:1: prices.x: expected provider/model, with a provider that is known.",
             'thalweg.toml:5: prices."ark/x" needs `output`.',
             'thalweg.toml:6: prices."ark/x".currency: expected three capital letters, such as USD or CNY, found "$".',
-            'thalweg.toml:7: prices."ark/x".input: expected an amount for a million tokens, 0 or more, found -1.',
+            'thalweg.toml:7: prices."ark/x".input: expected an amount for a million tokens, 0 or more, '
+            "of nine decimal places at most, found -1.",
+        ],
+    ),
+    "a price that is too fine": (
+        '[prices."ark/x"]\ncurrency = "USD"\ninput = 0.0000000001\noutput = 1',
+        [
+            'thalweg.toml:3: prices."ark/x".input: expected an amount for a million tokens, 0 or more, '
+            "of nine decimal places at most, found 1E-10.",
         ],
     ),
     "much at once": (

@@ -100,7 +100,7 @@ SENTENCES: dict[str, str] = {
     "want_seconds": "a number of seconds, more than 0 and up to a day",
     "want_seconds_or_0": "a number of seconds, 0 or more and up to a day",
     "want_mib": "a number of MiB, more than 0 and up to {most}",
-    "want_price": "an amount for a million tokens, 0 or more",
+    "want_price": "an amount for a million tokens, 0 or more, of nine decimal places at most",
     "want_currency": "three capital letters, such as USD or CNY",
     "want_choice": "one of {choices}",
     "want_names": "a list of these: {choices}",

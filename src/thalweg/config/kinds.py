@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from thalweg.canon.money import nano_of
 from thalweg.canon.scrub import scrub
 from thalweg.config.addresses import parse_base_url
 from thalweg.config.errors import ConfigError, Phrase, Problem
@@ -235,8 +236,14 @@ MIB = Scalar(
 
 
 def _price(value: Any) -> Any:
-    amount = Decimal(value) if _is_number(value) else None
-    return amount if amount is not None and amount.is_finite() and amount >= 0 else UNSET
+    if not _is_number(value):
+        return UNSET
+    amount = Decimal(value)
+    try:
+        nano_of(amount)
+    except ValueError:
+        return UNSET
+    return amount
 
 
 PRICE = Scalar(wanted=Phrase("want_price"), take=_price, shape={"type": "number", "minimum": 0})
