@@ -447,6 +447,13 @@ def test_a_drain_reads_to_the_end_for_the_ledger() -> None:
     assert report.duration_ms == pytest.approx(500)
 
 
+def test_who_left_after_the_finish_reason_had_it_all_whatever_the_policy() -> None:
+    report = leaving(
+        Leave(kind="drain"), *FINISHED, left(0.5) >> lingers(), body(0.6, usage(30, 50), DONE) >> stops(Wish.RELEASE)
+    ).report
+    assert (report.outcome, report.usage.output_tokens) == ("complete", 50)
+
+
 def test_a_drain_of_tokens_ends_when_they_have_come() -> None:
     more = tuple(body(1.0 + t, WORD) >> nothing for t in range(3))
     report = leaving(Leave(kind="drain", tokens=8), *BEGUN, left(0.5) >> lingers(), *more, tick(5.0) >> stops()).report

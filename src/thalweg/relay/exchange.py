@@ -132,6 +132,7 @@ class Exchange:
         "_body",
         "_content_underway",
         "_decoder",
+        "_drains",
         "_end",
         "_floor",
         "_fold",
@@ -216,8 +217,9 @@ class Exchange:
         """Bytes that were taken and are not yet delivered."""
         self._content_underway = False
         """Whether what was last taken came with or after the first content."""
-        self._linger_until, self._floor = 0.0, (now, 0)
-        """Until when it lingers; since when the throughput is looked at, and the tokens that had come by then."""
+        self._linger_until, self._drains, self._floor = 0.0, False, (now, 0)
+        """Until when it lingers; whether its client left before the answer was over; since when the throughput is
+        looked at, and the tokens that had come by then."""
         self._upstream_headers: Headers = ()
         self._kept: list[bytes] = []
         self._kept_bytes = 0
@@ -364,6 +366,7 @@ class Exchange:
             return
         leave = self.plan.leave
         if leave.kind in ("linger", "drain") and self.error is None and self.sent_at is not None:
+            self._drains = True
             self._linger(leave.seconds or self.plan.timing.whole_s, now)
             return
         self._finish("cancelled", Wish.ABORT, now)
@@ -424,7 +427,7 @@ class Exchange:
     def _drained(self) -> bool:
         """Whether as much was read without a client as its plan allows."""
         most = self.plan.leave.tokens
-        return bool(most) and not self.watch.finished and self._tokens() >= most
+        return bool(most) and self._drains and not self.watch.finished and self._tokens() >= most
 
     def _tokens(self) -> int:
         """Output tokens that were read, estimated."""
@@ -703,7 +706,7 @@ class Exchange:
             return
         if self.phase is Phase.LINGERING:
             # The client's leaving was the end, whatever becomes of the wait for what was still to come.
-            outcome = "complete" if self.watch.done and self.plan.leave.kind == "cancel" else "cancelled"
+            outcome = "complete" if self.watch.done and not self._drains else "cancelled"
         else:
             self.ended_at = now
         self.phase, self.outcome, self.wish = Phase.ENDED, outcome, wish
