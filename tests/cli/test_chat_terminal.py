@@ -31,9 +31,14 @@ def at_prompt(text: str) -> bool:
 def enter(terminal: Terminal, line: str) -> None:
     """Type a line where one is read, and wait until it stands there."""
     terminal.until(at_prompt)
-    before = terminal.text.count(f"> {line}")
+
+    def times(text: str) -> int:
+        # A line that is longer than the terminal is wide goes on in the next one.
+        return text.replace("\n", "").count(f"> {line}")
+
+    before = times(terminal.text)
     terminal.line(line)
-    terminal.until(lambda text: text.count(f"> {line}") > before)
+    terminal.until(lambda text: times(text) > before)
 
 
 def leave(terminal: Terminal) -> int:

@@ -135,11 +135,12 @@ async def house(canary: Canary) -> AsyncIterator[House]:
     """The whole gateway, whose providers take bytes alone and answer; what it fetches, it fetches by the real rule."""
     provider, ledger = Called(), MemoryLedger()
     provider.answer = (200, GEMINI_ANSWER)
+    settings = settings_of(**KEYS, THALWEG_ATTEMPTS="1")
     gateway = make_gateway(
-        settings_of(**KEYS),
+        settings,
         ledger=ledger,
         connector=provider,  # type: ignore[arg-type]  # its calls are itself
-        simulator=make_simulator(),
+        simulator=make_simulator(settings),
         fetcher=MediaFetcher(resolve=canary.resolve),
     )
     yield House(gateway, provider, ledger)
@@ -361,13 +362,13 @@ _FIELDS = (
 @pytest.fixture
 async def real(canary: Canary) -> AsyncIterator[House]:
     places = {f"{name}_BASE_URL": "http://127.0.0.9:9" for name in ("OPENAI", "ANTHROPIC", "GEMINI")}
-    settings = settings_of(**KEYS, **places)
+    settings = settings_of(**KEYS, **places, THALWEG_ATTEMPTS="1")
     connector = make_connector(settings)
     gateway = make_gateway(
         settings,
         ledger=MemoryLedger(),
         connector=connector,
-        simulator=make_simulator(),
+        simulator=make_simulator(settings),
         fetcher=MediaFetcher(resolve=canary.resolve),
     )
     canary.answer = b"HTTP/1.1 402 X\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}"
