@@ -25,7 +25,7 @@ import msgspec
 from thalweg.canon.errors import Cancelled, GatewayError, OurError, UpstreamBroke, UpstreamError, UpstreamTimeout
 from thalweg.canon.events import Event, ResponseEnded, ResponseFailed
 from thalweg.canon.fold import Fold, unfold
-from thalweg.canon.policy import Leave
+from thalweg.canon.policy import Leave, Timeouts
 from thalweg.canon.request import Request
 from thalweg.canon.response import Response
 from thalweg.canon.usage import Usage, UsageSource, estimate_tokens
@@ -46,16 +46,9 @@ LINGER_S = 1.0
 Headers = tuple[tuple[bytes, bytes], ...]
 
 
-class Timing(msgspec.Struct, frozen=True, kw_only=True):
-    """How long each wait may take, in seconds; see `canon.policy.Timeouts`."""
+class Timing(Timeouts, frozen=True, kw_only=True):
+    """How long each wait may take, in seconds: the upstream's, and the client's."""
 
-    connect_s: float = 5.0
-    first_byte_s: float = 600.0
-    first_content_s: float = 0.0
-    gap_s: float = 300.0
-    whole_s: float = 3600.0
-    floor_tokens_per_s: float = 0.0
-    floor_window_s: float = 30.0
     commit_after_s: float = 10.0
     keepalive_s: float = 10.0
 

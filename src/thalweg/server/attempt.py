@@ -7,7 +7,7 @@ import time
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from thalweg.canon.errors import RequestError
 from thalweg.canon.losses import Losses, Strictness
@@ -315,16 +315,7 @@ def keys_of(provider: ProviderSettings | None) -> tuple[Key, ...]:
 
 def timing_of(timeouts: Timeouts, rules: Attempts) -> Timing:
     """The waits of one attempt."""
-    return Timing(
-        connect_s=timeouts.connect_s,
-        first_byte_s=timeouts.first_byte_s,
-        first_content_s=timeouts.first_content_s,
-        gap_s=timeouts.gap_s,
-        whole_s=timeouts.whole_s,
-        floor_tokens_per_s=timeouts.floor_tokens_per_s,
-        floor_window_s=timeouts.floor_window_s,
-        commit_after_s=rules.commit_after_s,
-    )
+    return Timing(**asdict(timeouts), commit_after_s=rules.commit_after_s)
 
 
 def _shown(names: tuple[str, ...]) -> bytes:

@@ -24,7 +24,7 @@ from thalweg.catalogue.price import Price
 from thalweg.catalogue.shown import About, about
 from thalweg.catalogue.table import facts_of, price_of
 from thalweg.config import ProviderSettings, Settings
-from thalweg.server.asking import ask
+from thalweg.server.asking import ask, for_models
 from thalweg.upstream.base import Connector
 
 FILE = "models.json"
@@ -76,7 +76,7 @@ class Catalogue:
 
     def use(self, settings: Settings) -> None:
         """Go by other settings from now on: their prices, and of the lists those that came from where they lead."""
-        self._settings, self._overrides = settings, settings.prices
+        self._settings = settings
         here = {each.row.name: _place(each) for each in self.asked}
         self._kept = {name: kept for name, kept in self._kept.items() if here.get(name) == kept.place}
         self._settle()
@@ -235,7 +235,7 @@ async def _pages(connector: Connector, provider: ProviderSettings) -> tuple[List
     models: dict[str, ListedModel] = {}
     more, seen = "", set[str]()
     while True:
-        heard = await ask(connector, provider, query=more, within_s=PAGE_S)
+        heard = await ask(connector, for_models(provider, more), within_s=PAGE_S)
         if heard.error or heard.status != 200:
             raise _NoList(heard.error or f"status {heard.status}")
         # In a thread: a megabyte of JSON takes some milliseconds, in which no stream may wait.

@@ -1,7 +1,6 @@
 """Asks providers for their lists of models: whether each can be reached, and takes its key. Only on an operator's wish.
 
-A provider without such a list is asked for an answer of one token instead, which is the least that can be asked. It
-goes the way that requests go: the same connector, the same proxy and certificates, the key to its own origin only.
+A provider without such a list is asked for an answer of one token instead, which is the least that can be asked.
 """
 
 from __future__ import annotations
@@ -12,24 +11,17 @@ from collections.abc import Iterable
 
 import msgspec
 
-from thalweg.canon.errors import GatewayError
 from thalweg.canon.losses import Losses
 from thalweg.canon.parts import Text
 from thalweg.canon.request import Message, Request, Sampling
 from thalweg.config import ProviderSettings
 from thalweg.dialects.registry import DIALECTS
-from thalweg.server.wire import HOP, Headers
-from thalweg.upstream.base import Connector, ResponseHead, UpstreamRequest
+from thalweg.server.asking import ask, for_models, request_to
+from thalweg.upstream.base import Connector, UpstreamRequest
 
 PING_S = 10.0
 """How long a provider has for its whole answer."""
-CONNECT_S = 5.0
-_MOST_BYTES = 8 * 1024 * 1024
-"""OpenRouter's list is of some hundred models, at a kilobyte or two each."""
 _NO_KEY = b"API_KEY_INVALID"
-_PAGE_BEGINS = (b"<html", b"<!doc")
-_JSON = (b"content-type", b"application/json")
-_HEADERS = ((b"accept", b"application/json"), (b"user-agent", b"thalweg"), (HOP, b"1"))
 
 
 class Pong(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,28 +51,18 @@ async def ping(connector: Connector, providers: Iterable[ProviderSettings]) -> l
 
 
 async def _ping(connector: Connector, provider: ProviderSettings) -> Pong:
-    ear, begun = _Ear(), time.monotonic()
-    call = connector.start(_question(provider), ear)
-    error = None
-    try:
-        async with asyncio.timeout(PING_S):
-            await ear.done
-    except TimeoutError:
-        error = f"no whole answer came within {PING_S:.0f} s"
-    except GatewayError as failure:
-        error = failure.message
-    finally:
-        call.abort()
+    begun = time.monotonic()
+    heard = await ask(connector, _question(provider), within_s=PING_S)
     return Pong(
         provider=provider.row.name,
-        status=ear.status,
-        error=None if ear.status else error,
-        models=ear.count(),
+        status=heard.status,
+        error=None if heard.status else heard.error,
+        models=_count(heard.body),
         took_ms=(time.monotonic() - begun) * 1000,
-        is_page=ear.is_page,
-        date=ear.date,
+        is_page=heard.is_page,
+        date=heard.date,
         asked_at_s=time.time(),
-        refuses_key=ear.status == 400 and ear.heard(_NO_KEY),
+        refuses_key=heard.status == 400 and _NO_KEY in heard.body,
     )
 
 
@@ -90,18 +72,9 @@ def asks_for_a_token(provider: ProviderSettings) -> bool:
 
 
 def _question(provider: ProviderSettings) -> UpstreamRequest:
-    generates = asks_for_a_token(provider)
-    return UpstreamRequest(
-        origin=provider.origin,
-        method=b"POST" if generates else b"GET",
-        target=_token_target(provider) if generates else _target(provider),
-        headers=(*_HEADERS, *((_JSON,) if generates else ()), *_own_headers(provider)),
-        body=_token_body(provider) if generates else b"",
-        credential=provider.credential,
-        connect_timeout_s=CONNECT_S,
-        provider=provider.row.name,
-        setting=provider.row.base_url_variable,
-    )
+    if asks_for_a_token(provider):
+        return request_to(provider, _token_target(provider), _token_body(provider))
+    return for_models(provider)
 
 
 def _token_target(provider: ProviderSettings) -> bytes:
@@ -118,65 +91,14 @@ def _token_body(provider: ProviderSettings) -> bytes:
     return dialect.encode_request(asked, model=model, profile=profile, stream=False, losses=Losses()).body
 
 
-def _target(provider: ProviderSettings) -> bytes:
-    path = provider.row.models_path.encode()
-    # The bases of some are written without their `/v1`, and often with it.
-    return (provider.base_path.removesuffix(b"/v1") if path.startswith(b"/v1/") else provider.base_path) + path
-
-
-def _own_headers(provider: ProviderSettings) -> Headers:
-    """What a provider wants of every request, but for the key."""
-    dialect = DIALECTS.get(provider.row.dialect)
-    return tuple(dialect.request_headers(stream=False)) if dialect else ()
-
-
-class _Ear:
-    """Listens to one call, and keeps what is said up to a bound."""
-
-    def __init__(self) -> None:
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.status: int | None = None
-        self.date: str | None = None
-        self.is_page = False
-        self._body = bytearray()
-
-    def connected(self) -> None:
-        pass
-
-    def head_received(self, head: ResponseHead) -> None:
-        self.status = head.status
-        self.date = (head.get(b"date") or b"").decode("latin-1") or None
-        if head.get(b"age") is not None:
-            self.date = None  # an answer kept by somebody on the way tells the time of its making
-        self.is_page = (head.get(b"content-type") or b"").lower().startswith(b"text/html")
-
-    def body_received(self, data: bytes) -> None:
-        self._body += data
-        if len(self._body) > _MOST_BYTES:
-            self._body.clear()
-            self.body_ended()
-
-    def body_ended(self) -> None:
-        self.is_page = self.is_page or self._body.lstrip()[:5].lower() in _PAGE_BEGINS
-        if not self.done.done():
-            self.done.set_result(None)
-
-    def call_failed(self, error: GatewayError) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
-
-    def heard(self, words: bytes) -> bool:
-        """Whether this is in the answer."""
-        return words in self._body
-
-    def count(self) -> int | None:
-        """How many models are in the list, where the answer is one."""
-        try:
-            listed = _decode_list(self._body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-        models = listed.models if listed.data is None else listed.data
-        return None if models is None else len(models)
+def _count(body: bytes) -> int | None:
+    """How many models are in the list, where the answer is one."""
+    try:
+        listed = _decode_list(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    models = listed.models if listed.data is None else listed.data
+    return None if models is None else len(models)
 
 
 class _List(msgspec.Struct, frozen=True):
