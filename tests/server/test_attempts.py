@@ -13,7 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from tests.server.gateway import PATIENCE_S, Caller, Running, Upstream, ask, request, running, settings_of
-from thalweg.canon.policy import Alias, Attempts, Route, Waits
+from thalweg.canon.policy import Alias, Attempts, Leave, Route, Waits
 from thalweg.config import Key, Settings
 from thalweg.ledger.entry import Reservation, Settlement
 
@@ -401,3 +401,66 @@ def test_a_stop_ends_both_and_is_told() -> None:
             assert caller.reply().status == 499
         first.until_closed()
         second.until_closed()
+
+
+def test_where_the_first_speaks_after_all_the_second_is_closed() -> None:
+    with Silent() as second:
+
+        def slow(asked: bytes) -> bytes:
+            second.until_asked()
+            return good(asked)
+
+        with Upstream(slow) as first, running(hedged(first.url, second.url)) as gateway:
+            path, body = CLIENTS["chat"]
+            with Caller(gateway.port) as caller:
+                # The client stays, so that it is not its leaving that closes the second.
+                reply = caller.send(request(path, json.dumps(body("both", True)).encode())).reply()
+                assert reply.status == 200 and reply.body.count(b"there.") == 1
+                second.until_closed()
+                assert Two(gateway).entry() == [("first", 1, "complete"), ("second", 2, "cancelled")]
+
+
+# What is said for a provider, and by a request.
+
+
+def test_a_provider_s_own_times_hold_for_it() -> None:
+    with Silent() as silent, Upstream(good) as second:
+        settings = routed(silent.url, second.url)
+        hasty = replace(settings.providers["first"], timeouts=Waits(first_byte_s=0.05))
+        with running(replace(settings, providers=settings.providers | {"first": hasty})) as gateway:
+            path, body = CLIENTS["chat"]
+            reply = ask(gateway.port, path, json.dumps(body("first/m", True)).encode())
+            assert reply.status == 504 and "0.05 s" in reply.said
+
+
+@pytest.mark.parametrize("said_by", ["request", "provider", "gateway"])
+def test_a_drain_reads_what_its_client_did_not_wait_for(said_by: str) -> None:
+    asked, gone = threading.Event(), threading.Event()
+
+    def slow(request: bytes) -> bytes:
+        asked.set()
+        assert gone.wait(PATIENCE_S)
+        return good(request)
+
+    drain = Leave(kind="drain", seconds=PATIENCE_S)
+    with Upstream(slow) as first:
+        settings = routed(first.url, first.url)
+        if said_by == "provider":
+            provider = replace(settings.providers["first"], leave=drain)
+            settings = replace(settings, providers=settings.providers | {"first": provider})
+        elif said_by == "gateway":
+            settings = replace(settings, leave=drain)
+        headers = {"x-thalweg-policy": "drain 10s"} if said_by == "request" else {}
+        with running(settings) as gateway:
+            path, body = CLIENTS["chat"]
+            with Caller(gateway.port) as caller:
+                caller.send(request(path, json.dumps(body("first/m", True)).encode(), headers=headers))
+                assert asked.wait(PATIENCE_S)
+                [stream_id] = gateway.gateway.house.live.ids
+            live = gateway.gateway.house.live
+            gateway.until(lambda: live._streams[stream_id].course.exchange.client_gone)
+            gone.set()
+            gateway.until(lambda: gateway.ledger.unsettled == 0)
+            settled = gateway.ledger.postings[-1]
+    assert (settled.outcome, settled.usage_source) == ("cancelled", "estimated")
+    assert settled.usage.output_tokens
