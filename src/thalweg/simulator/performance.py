@@ -30,6 +30,7 @@ from thalweg.canon.finish import FinishReason
 from thalweg.canon.parts import Signature
 from thalweg.canon.request import Request
 from thalweg.canon.usage import Usage
+from thalweg.simulator.beginning import rest_of
 from thalweg.simulator.knobs import Knobs
 from thalweg.simulator.models import Model, Passage, Scene
 from thalweg.simulator.tokens import StopSearch
@@ -66,6 +67,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     vendor: Vendor = PLAIN
     tree: Tree = {}
     """The request as it came, for the vendor."""
+    beginning: str = ""
+    """What the answer has said already."""
 
     @property
     def response_id(self) -> str:
@@ -135,7 +138,8 @@ def _events(order: Order, tally: Tally) -> Iterator[Event | _Silence]:
     for at in range(order.asked.sampling.n):
         rng = random.Random(f"choice {at} {order.seed}")
         scene = Scene(order.asked, turn, order.knobs, at, rng, must_think=order.vendor.must_think)
-        choices.append(_Choice(at, order, tally, indexes).events(order.model.speak(scene)))
+        passages = rest_of(order.model.speak(scene), order.beginning)
+        choices.append(_Choice(at, order, tally, indexes).events(passages))
     finished: list[Event] = []
     for event in _in_turns(choices):
         if isinstance(event, ChoiceFinished) and not order.vendor.usage_last:

@@ -15,6 +15,7 @@ from thalweg.canon.request import Request
 from thalweg.canon.script import Step
 from thalweg.dialects.base import Dialect, WireAnswer
 from thalweg.simulator.about import count_tokens, known_model, list_models, read_tree, tell_model
+from thalweg.simulator.beginning import beginning_of
 from thalweg.simulator.catalogue import MODELS
 from thalweg.simulator.delivery import Style, deliver_stream, deliver_whole, plain_style, whole_answer
 from thalweg.simulator.faults import table as faults
@@ -168,11 +169,15 @@ def _plainly(
     """An answer of the simulator's own. Raises `RequestError` for what it cannot answer, or its vendor would not."""
     vendor = vendor_of(dialect.name)
     model = MODELS[known_model(name)]
+    tally = Tally(input_tokens(asked))
+    beginning = beginning_of(tree, dialect.name)
+    if beginning:
+        # As it was asked before it had said anything.
+        asked = msgspec.structs.replace(asked, messages=asked.messages[:-1])
     order = _ordered(vendor.reads(asked, tree), model, name, turned, seed=seed, created=created)
-    order = msgspec.structs.replace(order, vendor=vendor, tree=tree)
+    order = msgspec.structs.replace(order, vendor=vendor, tree=tree, beginning=beginning)
     faults.check(dialect.name, order)
     vendor.check(tree)
-    tally = Tally(input_tokens(asked))
     voice = vendor.voice(dialect, Spoken(order.entropy, tally.usage))
     return _Prepared(order, voice, plain_style(order), tally)
 
