@@ -26,7 +26,8 @@ from thalweg.dialects.base import Dialect, UpstreamSide
 from thalweg.dialects.openai_chat import OpenAIChat
 from thalweg.profiles.base import Profile
 from thalweg.profiles.providers import COMPATIBLE
-from thalweg.relay.exchange import Bounds, Exchange, Headers, Phase, Plan, Timing, Wish
+from thalweg.relay.exchange import Exchange, Phase, Wish
+from thalweg.relay.plan import Bounds, Headers, Plan, Timing
 from thalweg.relay.taps import Report
 from thalweg.upstream.base import ResponseHead
 

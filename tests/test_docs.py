@@ -278,6 +278,7 @@ HELD: dict[str, FileTable] = {
     "provider": table.PROVIDER,
     "profile": table.PROFILE,
     "thinking": table.THINKING,
+    "prefill": table.PREFILL,
     "alias": table.ALIAS.kind,
     "route": table.ROUTE.kind,
     "price": table.PRICES,

@@ -611,7 +611,7 @@ def test_a_ledger_of_a_newer_version_is_refused_and_not_touched(tmp_path: Path) 
     connection.execute("PRAGMA user_version = 99")
     connection.close()
 
-    with pytest.raises(NewerLedger, match="schema 99, this Thalweg knows 1"):
+    with pytest.raises(NewerLedger, match="schema 99, this Thalweg knows 2"):
         SqliteLedger(tmp_path / "ledger.db")
     connection = sqlite3.connect(tmp_path / "ledger.db")
     assert schema(connection) == []

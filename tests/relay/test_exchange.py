@@ -62,18 +62,8 @@ from thalweg.canon.policy import Leave
 from thalweg.canon.usage import Usage
 from thalweg.profiles.base import Profile
 from thalweg.profiles.providers import CHAT_REPAIRS
-from thalweg.relay.exchange import (
-    LINGER_S,
-    MAX_ERROR_BYTES,
-    MAX_HELD_BYTES,
-    Bounds,
-    Exchange,
-    Headers,
-    Phase,
-    Plan,
-    Timing,
-    Wish,
-)
+from thalweg.relay.exchange import LINGER_S, MAX_ERROR_BYTES, MAX_HELD_BYTES, Exchange, Phase, Wish
+from thalweg.relay.plan import Bounds, Headers, Plan, Timing
 from thalweg.upstream.base import ResponseHead
 
 # The usual beginnings, so that each test tells what is its own.

@@ -19,7 +19,8 @@ from thalweg.dialects.openai_chat import OpenAIChat
 from thalweg.dialects.openai_chat.relayer import ChatRelayer
 from thalweg.profiles.base import Profile
 from thalweg.profiles.providers import CHAT_REPAIRS, COMPATIBLE, PROVIDERS
-from thalweg.relay.exchange import Exchange, Phase, Plan
+from thalweg.relay.exchange import Exchange, Phase
+from thalweg.relay.plan import Plan
 from thalweg.relay.taps import Report
 from thalweg.upstream.base import ResponseHead
 

@@ -25,7 +25,8 @@ from thalweg.dialects.openai_chat.relayer import ChatRelayer
 from thalweg.profiles.providers import COMPATIBLE
 from thalweg.relay import exchange as exchange_module
 from thalweg.relay import pump as pump_module
-from thalweg.relay.exchange import Exchange, Headers, Phase, Plan
+from thalweg.relay.exchange import Exchange, Phase
+from thalweg.relay.plan import Headers, Plan
 from thalweg.relay.pump import SLICE_BYTES, Pump
 from thalweg.relay.taps import Report
 from thalweg.upstream.base import Connector, Origin, UpstreamRequest

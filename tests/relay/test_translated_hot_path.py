@@ -41,7 +41,8 @@ from thalweg.dialects.registry import DIALECTS
 from thalweg.framing.sse import Frame, SseDecoder
 from thalweg.profiles.base import Profile
 from thalweg.profiles.providers import SIMULATOR
-from thalweg.relay.exchange import Exchange, Plan
+from thalweg.relay.exchange import Exchange
+from thalweg.relay.plan import Plan
 from thalweg.relay.translator import Reader
 from thalweg.relay.turns import TurnKeeper, TurnStore
 from thalweg.upstream.base import ResponseHead

@@ -33,7 +33,8 @@ from thalweg.dialects.registry import DIALECTS
 from thalweg.framing.sse import SseDecoder
 from thalweg.profiles.providers import SIMULATOR
 from thalweg.relay.budget import Budget, Share
-from thalweg.relay.exchange import Bounds, Exchange, Phase, Plan, Wish
+from thalweg.relay.exchange import Exchange, Phase, Wish
+from thalweg.relay.plan import Bounds, Plan
 from thalweg.upstream.base import ResponseHead
 
 PROFILE = SIMULATOR.profile

@@ -23,7 +23,8 @@ from thalweg.dialects.registry import DIALECTS
 from thalweg.framing.sse import SseDecoder
 from thalweg.profiles.base import Profile
 from thalweg.profiles.providers import PROVIDERS
-from thalweg.relay.exchange import LINGER_S, Exchange, Plan
+from thalweg.relay.exchange import LINGER_S, Exchange
+from thalweg.relay.plan import Plan
 from thalweg.relay.taps import Report
 from thalweg.simulator.manners.table import MANNERS
 from thalweg.simulator.provider import Simulator

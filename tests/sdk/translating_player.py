@@ -9,7 +9,8 @@ from tests.sdk.player import Answer, Loopback, Recording
 from thalweg.dialects.base import UpstreamBody, UpstreamSide
 from thalweg.dialects.registry import DIALECTS
 from thalweg.profiles.providers import SIMULATOR
-from thalweg.relay.exchange import Exchange, Plan
+from thalweg.relay.exchange import Exchange
+from thalweg.relay.plan import Plan
 from thalweg.upstream.base import ResponseHead
 
 PATHS = {

@@ -98,6 +98,19 @@ class ResponseFailed(msgspec.Struct, frozen=True, kw_only=True):
     error: GatewayError
 
 
+class ResponseContinued(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer had broken off, and goes on here: another attempt, at the same model, was told its beginning."""
+
+    attempt: int
+    """The attempt that goes on with it."""
+    characters: int
+    """How long the text was when it broke off, in characters."""
+
+    def mark(self) -> dict[str, int]:
+        """What a client is told of it, as a field `thalweg` of the dialect's own envelope."""
+        return {"continued_at": self.characters, "attempt": self.attempt}
+
+
 class Pinged(msgspec.Struct, frozen=True, kw_only=True):
     """The upstream said that it is alive, and nothing else."""
 
@@ -111,5 +124,6 @@ Event = (
     | ChoiceFinished
     | ResponseEnded
     | ResponseFailed
+    | ResponseContinued
     | Pinged
 )

@@ -13,6 +13,7 @@ from thalweg.canon.events import (
     PartEnded,
     PartStarted,
     Pinged,
+    ResponseContinued,
     ResponseEnded,
     ResponseFailed,
     ResponseStarted,
@@ -177,7 +178,7 @@ class Fold:
     def _on_failed(self, event: ResponseFailed) -> None:
         self._error = event.error
 
-    def _on_pinged(self, _: Pinged) -> None:
+    def _on_pinged(self, _: Pinged | ResponseContinued) -> None:
         pass
 
 
@@ -191,6 +192,7 @@ _STEPS: dict[type, Callable[[Fold, Any], None]] = {
     ResponseEnded: Fold._on_ended,
     ResponseFailed: Fold._on_failed,
     Pinged: Fold._on_pinged,
+    ResponseContinued: Fold._on_pinged,
 }
 
 

@@ -98,6 +98,9 @@ class Attempts(msgspec.Struct, frozen=True, kw_only=True):
     up; from then on a failure is told."""
     hedge_after_s: float = 0.0
     """After how long without content the next route is asked, too, and the slower of the two cancelled; 0 for never."""
+    continuations: int = 0
+    """How often a text that broke off is gone on with by the same model, where its provider takes a beginning; 0 for
+    never."""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):

@@ -15,7 +15,7 @@ MOST_TOKENS = 10**12
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
-    """What one answer used so far. A later snapshot replaces an earlier one; snapshots are never added."""
+    """What one answer used so far. A later snapshot replaces an earlier one; those of one attempt are never added."""
 
     input_tokens: int | None = None
     """All tokens read, those served from a cache and those written to one included."""
@@ -38,6 +38,11 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
         if self.input_tokens is None or self.output_tokens is None:
             return None
         return self.input_tokens + self.output_tokens
+
+    def plus(self, other: Usage) -> Usage:
+        """What two attempts used together. What only one of them knows is a lower bound."""
+        pairs = zip(self.__struct_fields__, msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
+        return Usage(**{name: one if two is None else (one or 0) + two for name, one, two in pairs})
 
 
 def estimate_tokens(narrow_chars: int, wide_chars: int) -> int:

@@ -115,6 +115,10 @@ def _closed(entry: Entry) -> str:
     return "" if closed is None else say("logs.closed_after", time=milliseconds(closed))
 
 
+def _continued(entry: Entry) -> str:
+    return say("logs.continued", count=entry.continued) if entry.continued else ""
+
+
 _FACTS: tuple[tuple[str, Callable[[Entry], str]], ...] = (
     ("request", lambda entry: entry.request_id),
     ("began", lambda entry: _time(entry.opened_ms)),
@@ -130,6 +134,7 @@ _FACTS: tuple[tuple[str, Callable[[Entry], str]], ...] = (
     ("duration", lambda entry: milliseconds(entry.duration_ms)),
     ("status", lambda entry: "" if entry.upstream_status is None else f"HTTP {entry.upstream_status}"),
     ("error", lambda entry: entry.error_kind or ""),
+    ("continued", _continued),
     ("closed", _closed),
 )
 """Each fact's word, and what it says; nothing where it is not known."""

@@ -24,6 +24,7 @@ from thalweg.client.hearing import Hearing
 from thalweg.config import Settings, load
 from thalweg.dialects.base import UpstreamBody, UpstreamSide
 from thalweg.dialects.registry import DIALECTS
+from thalweg.relay.adapter import Adapter
 from thalweg.relay.translator import Reader
 from thalweg.server.models import Directory, Target
 from thalweg.server.simulated import in_process
@@ -251,7 +252,7 @@ class Stream:
 
     async def _run(self) -> AsyncGenerator[Event, None]:
         settings, route = self._settings, self._route
-        reader = Reader(route.upstream.stream_decoder(), route.sent)
+        reader = Reader(route.upstream.stream_decoder(), None if route.sent is None else Adapter(route.sent))
         hearing = Hearing(route.upstream, reader, timeouts=settings.timeouts, buffers=settings.buffers)
         call = self._connector().start(route.request(self._body), hearing)
         hearing.call = call

@@ -21,7 +21,7 @@ from thalweg.config.positions import Path as Way
 from thalweg.config.positions import lines_of
 from thalweg.config.table import BUFFERS, FILE, RECORDING, SERVER
 from thalweg.config.variables import OF_PROVIDER, nearest
-from thalweg.profiles.base import ModelRow, Profile, Provider
+from thalweg.profiles.base import ModelRow, Prefill, Profile, Provider
 from thalweg.profiles.providers import PROVIDERS, SIMULATORS
 
 NAME = "thalweg.toml"
@@ -69,6 +69,8 @@ class FileProvider(msgspec.Struct, frozen=True, kw_only=True):
         fields = dict(self.profile)
         if "thinking" in fields:
             fields["thinking"] = replace(profile.thinking, **fields["thinking"])
+        if "prefill" in fields:
+            fields["prefill"] = replace(profile.prefill or Prefill(), **fields["prefill"])
         return replace(profile, **fields)
 
 

@@ -30,7 +30,7 @@ from thalweg.config.kinds import (
 )
 from thalweg.config.settings import Buffers, Limits, LogForm, Recording
 from thalweg.config.variables import VARIABLES
-from thalweg.profiles.base import Switch, UnaskedUsage
+from thalweg.profiles.base import Mark, Switch, UnaskedUsage
 from thalweg.profiles.providers import ANTHROPIC_REPAIRS, CHAT_REPAIRS, GEMINI_REPAIRS, RESPONSES_REPAIRS
 
 _MIB = 1024 * 1024
@@ -155,6 +155,10 @@ _TRIES: dict[str, tuple[Kind, str]] = {
         "Seconds without content after which the answer begins all the same; a failure after that is told.",
     ),
     "hedge_after_s": (SECONDS_OR_0, "Seconds without content after which the next route is asked, too; 0: never."),
+    "continuations": (
+        whole(0, 10),
+        "How often a text that broke off is continued by its model, where the provider can do that; 0: never.",
+    ),
 }
 
 
@@ -191,6 +195,14 @@ THINKING = Table(
     )
 )
 
+PREFILL = Table(
+    (
+        Row(name="mark", kind=choice(*get_args(Mark)), says="What says so beside the last message; `last`: nothing."),
+        Row(name="base_path", kind=ANY_TEXT, says="Where such a request goes, if elsewhere than others."),
+        Row(name="trims", kind=FLAG, says="Whether it refuses a beginning that ends in white space."),
+    )
+)
+
 PROFILE = Table(
     (
         Row(
@@ -214,6 +226,7 @@ PROFILE = Table(
         Row(name="unasked_usage", kind=choice(*get_args(UnaskedUsage)), says="How a chunk says that it reports none."),
         Row(name="call_signatures", kind=FLAG, says="Whether signatures of calls go back in `extra_content`."),
         Row(name="thinking", kind=THINKING, says="How it is told whether and how much to think."),
+        Row(name="prefill", kind=PREFILL, says="How it is told the beginning of an answer that broke off."),
     )
 )
 

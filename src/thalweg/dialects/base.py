@@ -20,7 +20,7 @@ from thalweg.canon.request import Request
 from thalweg.canon.response import Response
 from thalweg.canon.usage import Usage
 from thalweg.framing.sse import Frame
-from thalweg.profiles.base import Profile
+from thalweg.profiles.base import Prefill, Profile
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
@@ -209,6 +209,16 @@ class NamesFiles(Protocol):
 
     def filled(self, body: bytes, files: Files) -> bytes:
         """The body, edited already, with those files in the place of their addresses; all else keeps its bytes."""
+
+
+@runtime_checkable
+class Continues(Protocol):
+    """A dialect among whose upstreams are some that can be told how their answer begins."""
+
+    def continued(self, body: bytes, beginning: str, *, tokens: int, prefill: Prefill) -> bytes:
+        """A request for the rest of an answer: `body`, written already, with the text that came and the estimate of its
+        tokens. Raises `InvalidRequest` where the request leaves no place for it.
+        """
 
 
 class StreamDecoder(Protocol):

@@ -63,6 +63,8 @@ class Reservation(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the client asked for a stream."""
     simulated: bool
     """Whether the upstream is our own simulator or a recording, so that nobody bills this."""
+    continued: bool = False
+    """Whether the attempt goes on with a text that broke off in the one before."""
 
 
 class Settlement(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,6 +126,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     upstream_status: int | None
     error_kind: str | None
     upstream_closed_ms: float | None
+    continued: int = 0
+    """How many of the attempts went on with a text that had broken off."""
 
 
 class Store(Protocol):

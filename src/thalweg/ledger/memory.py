@@ -107,6 +107,7 @@ def _entry(postings: list[Posting]) -> Entry:
     ending = asdict(last) if last else dict.fromkeys(Settlement.__struct_fields__)
     sums = {
         "attempts": len(reserved),
+        "continued": sum(each.continued for each in reserved),
         "opened_ms": reserved[0].at_ms,
         "settled_ms": ending["at_ms"],
         "usage": _sum(settled),

@@ -4,7 +4,7 @@
 -- {rows} is as many tuples as there are postings. A posting that is there already stays as it is.
 INSERT INTO posting (
     kind, request_id, attempt, at_ms,
-    key_id, dialect, endpoint, provider, model, upstream_model, stream, simulated,
+    key_id, dialect, endpoint, provider, model, upstream_model, stream, simulated, continued,
     outcome, usage_source, finish_reason, ttft_ms, upstream_ttft_ms, duration_ms,
     upstream_status, error_kind, upstream_closed_ms,
     input_tokens, cached_input_tokens, cache_write_tokens, audio_input_tokens,
@@ -37,7 +37,12 @@ SELECT
     outcome, usage_source, finish_reason, ttft_ms, upstream_ttft_ms, duration_ms,
     upstream_status, error_kind, upstream_closed_ms,
     input_tokens, cached_input_tokens, cache_write_tokens, audio_input_tokens,
-    output_tokens, reasoning_tokens, audio_output_tokens
+    output_tokens, reasoning_tokens, audio_output_tokens,
+    (
+        SELECT COUNT(*) FROM posting AS each
+        WHERE each.request_id = {view}.request_id AND each.kind = 'reserved' AND each.continued
+            AND ('{view}' = 'entry' OR each.seq = {view}.seq)
+    ) AS continued
 FROM {view}
 WHERE {condition}
 ORDER BY seq DESC

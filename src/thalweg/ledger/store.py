@@ -60,7 +60,7 @@ Row = tuple[object, ...]
 Key = tuple[str, int]
 """Request and attempt."""
 
-_NO_RESERVATION = (None,) * 8
+_NO_RESERVATION = (None,) * 9
 _NO_SETTLEMENT = (None,) * 16
 
 
@@ -520,9 +520,9 @@ def _nothing(_connection: sqlite3.Connection) -> None:
 
 
 def _reserved(reservation: Reservation) -> Row:
-    *values, stream, simulated = astuple(reservation)
+    *values, stream, simulated, continued = astuple(reservation)
     # sqlite3 binds an int at once; for a bool it first searches for an adapter.
-    return ("reserved", *values, int(stream), int(simulated), *_NO_SETTLEMENT)
+    return ("reserved", *values, int(stream), int(simulated), int(continued), *_NO_SETTLEMENT)
 
 
 def _settled(settlement: Settlement) -> Row:

@@ -9,6 +9,8 @@ import msgspec
 Switch = Literal["reasoning_effort", "thinking", "enable_thinking", "reasoning", "chat_template_kwargs"]
 """Request fields that turn thinking on and off. Each has a function that writes it in the dialect that has it."""
 UnaskedUsage = Literal["null", "absent"]
+Mark = Literal["last", "partial", "prefix", "continue_final_message"]
+"""Words that say that a request's last message is the beginning of its answer."""
 
 
 class Thinking(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,6 +25,17 @@ class Thinking(msgspec.Struct, frozen=True, kw_only=True):
     """The smallest budget that it takes, in tokens; `None` where it takes none."""
     default: Literal["unknown", "off", "on", "always"] = "unknown"
     """What it does unasked. `always`: it cannot be told not to think."""
+
+
+class Prefill(msgspec.Struct, frozen=True, kw_only=True):
+    """How a provider is told how its answer begins, so that it goes on from there."""
+
+    mark: Mark = "last"
+    """What says so; `last`: that the last message is the assistant's, and nothing else."""
+    base_path: str = ""
+    """Where such a request goes, where that is elsewhere than all others."""
+    trims: bool = False
+    """Whether it refuses a beginning that ends in white space."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +67,8 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
     """Kinds of files that it fetches itself from an address; those of others must come as bytes."""
     media_url_prefixes: tuple[str, ...] = ()
     """Beginnings of addresses that it reads whatever is there, in small letters."""
+    prefill: Prefill | None = None
+    """How it is told how its answer begins; `None` where it takes no beginning."""
 
 
 class ModelRow(msgspec.Struct, frozen=True, kw_only=True):

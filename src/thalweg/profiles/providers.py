@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from thalweg.profiles.base import Local, ModelRow, Profile, Provider, Thinking
+from thalweg.profiles.base import Local, ModelRow, Prefill, Profile, Provider, Thinking
 
 MODELS_DATE = "2026-11"
 """When the names of models below were written down."""
@@ -91,6 +91,12 @@ _OPENAI_RESPONSES = Provider(
     profile=Profile(repairs=RESPONSES_REPAIRS, media_urls=_PICTURES_AND_PAPERS),
 )
 
+_ANTHROPIC_PROFILE = Profile(repairs=ANTHROPIC_REPAIRS, media_urls=_PICTURES_AND_PAPERS)
+# "Prefilling is not supported on Claude Opus 4.6 and later" (platform.claude.com, prefill-claudes-response).
+_TAKE_A_BEGINNING = (
+    *("claude-3", "claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-4-5", "claude-opus-4-1"),
+    *("claude-sonnet-4-0", "claude-opus-4-0", "claude-sonnet-4-2025", "claude-opus-4-2025"),
+)
 _ANTHROPIC = Provider(
     name="anthropic",
     title="Anthropic",
@@ -99,7 +105,10 @@ _ANTHROPIC = Provider(
     base_url_variable="ANTHROPIC_BASE_URL",
     key_variables=("ANTHROPIC_API_KEY",),
     key_header="x-api-key",
-    profile=Profile(repairs=ANTHROPIC_REPAIRS, media_urls=_PICTURES_AND_PAPERS),
+    profile=_ANTHROPIC_PROFILE,
+    model_rows=(
+        ModelRow(prefixes=_TAKE_A_BEGINNING, profile=replace(_ANTHROPIC_PROFILE, prefill=Prefill(trims=True))),
+    ),
     models_path="/v1/models?limit=1000",
     models=("claude-sonnet-4-6", "claude-haiku-4-5", "claude-opus-4-6"),
     model_prefixes=("claude-",),
@@ -120,6 +129,16 @@ _GOOGLE = Provider(
     model_prefixes=("gemini-", "gemma-"),
 )
 
+_ARK_PROFILE = Profile(
+    # Ark repeats the role in every delta by design, and its own SDKs take it so: no `role` row.
+    repairs=CHAT_REPAIRS - {"role"},
+    max_tokens_field="max_tokens",
+    chunk_usage="chunk_include_usage",
+    media_urls=_PICTURES_AND_FILMS,
+    thinking=Thinking(switch="thinking", efforts=_UP_TO_HIGH),
+)
+# Of the models that think, these two alone (volcengine.com/docs/82379/1359497); and only where they did not.
+_ARK_CONTINUES = ("doubao-1-5-pro", "doubao-1-5-lite", "doubao-seed-1-6-251015", "doubao-seed-1-6-lite-251015")
 _ARK = Provider(
     name="ark",
     title="Volcengine Ark",
@@ -127,14 +146,8 @@ _ARK = Provider(
     base_url="https://ark.cn-beijing.volces.com/api/v3",
     base_url_variable="ARK_BASE_URL",
     key_variables=("ARK_API_KEY",),
-    profile=Profile(
-        # Ark repeats the role in every delta by design, and its own SDKs take it so: no `role` row.
-        repairs=CHAT_REPAIRS - {"role"},
-        max_tokens_field="max_tokens",
-        chunk_usage="chunk_include_usage",
-        media_urls=_PICTURES_AND_FILMS,
-        thinking=Thinking(switch="thinking", efforts=_UP_TO_HIGH),
-    ),
+    profile=_ARK_PROFILE,
+    model_rows=(ModelRow(prefixes=_ARK_CONTINUES, profile=replace(_ARK_PROFILE, prefill=Prefill())),),
     models=("doubao-seed-1-8-251215", "doubao-seed-1-6-251015", "doubao-1-5-pro-32k-250115"),
     model_prefixes=("doubao-", "ep-"),
 )
@@ -148,7 +161,7 @@ _ARK_RESPONSES = Provider(
     base_url_variable=_ARK.base_url_variable,
     key_variables=_ARK.key_variables,
     profile=Profile(
-        repairs=RESPONSES_REPAIRS, thinking=_ARK.profile.thinking, media_urls=_PICTURES_AND_PAPERS | {"video"}
+        repairs=RESPONSES_REPAIRS, thinking=_ARK_PROFILE.thinking, media_urls=_PICTURES_AND_PAPERS | {"video"}
     ),
 )
 
@@ -172,6 +185,12 @@ _DASHSCOPE_PROFILE = replace(
     media_urls=_PICTURES_AND_FILMS,
 )
 
+# Without thinking (help.aliyun.com, model-studio/partial-mode).
+_DASHSCOPE_CONTINUES = (
+    *("qwen-max", "qwen3-max", "qwen-plus", "qwen3.5-plus", "qwen-flash", "qwen3.5-flash", "qwen-turbo"),
+    *("qwen3-coder-", "qwen-coder-", "qwen2.5-"),
+)
+
 
 def _dashscope_models(common: Profile) -> tuple[ModelRow, ...]:
     """What some of its models differ in, in either dialect.
@@ -188,6 +207,7 @@ def _dashscope_models(common: Profile) -> tuple[ModelRow, ...]:
         ModelRow(prefixes=omni, profile=replace(common, stream_only=True)),
         ModelRow(prefixes=sizes, profile=thinks),
         ModelRow(prefixes=("qwen3-next-",), profile=thinks),
+        ModelRow(prefixes=_DASHSCOPE_CONTINUES, profile=replace(common, prefill=Prefill(mark="partial"))),
     )
 
 
@@ -222,6 +242,8 @@ _DEEPSEEK_PROFILE = replace(
     COMPATIBLE,
     max_tokens_field="max_tokens",
     thinking=Thinking(switch="thinking", efforts=_FROM_LOW, default="on"),
+    # api-docs.deepseek.com, guides/chat_prefix_completion.
+    prefill=Prefill(mark="prefix", base_path="/beta"),
 )
 _DEEPSEEK = Provider(
     name="deepseek",
@@ -260,6 +282,8 @@ _MOONSHOT = Provider(
         thinking=Thinking(switch="thinking", efforts=_THREE, least_budget=1024),
         # Its guide to pictures knows base64 alone, its help names addresses too: bytes are taken for certain.
         media_urls=frozenset(),
+        # platform.kimi.ai, api/partial.
+        prefill=Prefill(mark="partial"),
     ),
     models=("kimi-k3", "kimi-k2.6"),
     model_prefixes=("kimi-", "moonshot-"),
@@ -326,7 +350,13 @@ _VLLM = Provider(
     needs_key=False,
     local=Local(owned_by=frozenset({"vllm"})),
     # It leaves out of a chunk whatever is not set.
-    profile=replace(COMPATIBLE, chunk_usage="continuous_usage_stats", unasked_usage="absent", thinking=_TEMPLATE),
+    profile=replace(
+        COMPATIBLE,
+        chunk_usage="continuous_usage_stats",
+        unasked_usage="absent",
+        thinking=_TEMPLATE,
+        prefill=Prefill(mark="continue_final_message"),
+    ),
 )
 
 _OLLAMA = Provider(

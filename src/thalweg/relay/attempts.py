@@ -149,7 +149,7 @@ def drawn(routes: Sequence[Route], chance: random.Random) -> list[Route]:
 class _Shared:
     """What the attempts of one request know together."""
 
-    __slots__ = ("again_at", "chance", "health", "made", "number", "rules", "under_way", "ways")
+    __slots__ = ("again_at", "chance", "continued", "health", "made", "number", "rules", "under_way", "ways")
 
     def __init__(self, ways: Sequence[Way], rules: Attempts, health: Health, chance: random.Random) -> None:
         self.rules = rules
@@ -160,6 +160,7 @@ class _Shared:
         self.again_at: dict[Way, float] = {}
         """From when on a way that failed may be gone once more; one that may not is not there."""
         self.number = 0
+        self.continued = 0
         self.under_way = 0
 
 
@@ -241,6 +242,24 @@ class Tries:
     def broke(self, error: GatewayError, now: float) -> None:
         """It failed when the client had seen of its answer already."""
         self._remember(verdict(error), error, now)
+
+    @property
+    def may_continue(self) -> bool:
+        """Whether an answer that breaks off now may be gone on with, if that can be done."""
+        return self._shared.continued < self._shared.rules.continuations
+
+    def goes_on_with(self, error: GatewayError, now: float, *, advanced: bool) -> bool:
+        """Whether an answer that the client has seen of, and that broke off, is gone on with: the same way, at once if
+        the attempt has `advanced` it, else after a pause.
+        """
+        said = verdict(error)
+        broke_off = said is Verdict.AGAIN or (said is Verdict.ELSEWHERE and isinstance(error, UpstreamTimeout))
+        if not broke_off or not self.may_continue:
+            return False
+        self._shared.continued += 1
+        self.withdrawn()
+        self._go(self.way, 0.0 if advanced else self._backoff_s(self.way), now)
+        return True
 
     def _go(self, way: Way, pause_s: float, now: float) -> None:
         shared = self._shared

@@ -1,5 +1,7 @@
 """One client request through its attempts: a pump after the other, and the pauses between them; or two side by side.
 
+An attempt follows one that failed before its first content, or goes on with one that broke off after it.
+
 While a pump runs, everything that happens is its business. Between two of them nobody listens to the client, so that
 its leaving, a cancelling and a shut-down are noticed here.
 
@@ -18,6 +20,7 @@ from thalweg.canon.errors import Cancelled, GatewayError, OurError
 from thalweg.relay.attempts import Tries
 from thalweg.relay.exchange import Exchange, Phase
 from thalweg.relay.pump import Pump
+from thalweg.relay.seam import Beginning
 from thalweg.upstream.base import Call
 
 T = TypeVar("T")
@@ -34,8 +37,10 @@ class Guard(Protocol):
         """What `work` comes to."""
 
 
-Make = Callable[[Tries, Guard], Awaitable[Pump]]
-"""Makes the pump of an attempt that was decided upon. Raises `GatewayError`, and `Left`."""
+Make = Callable[[Tries, Guard, Beginning | None], Awaitable[Pump]]
+"""Makes the pump of an attempt that was decided upon, for a whole answer or the rest of one. Raises `GatewayError`, and
+`Left`.
+"""
 
 
 class Course:
@@ -54,7 +59,8 @@ class Course:
         self._stopped: GatewayError | None = None
 
     async def run(self) -> GatewayError | None:
-        """Carry the request through. Returns what the client is still to be told: why no further attempt was made.
+        """Carry the request through. Returns why no further attempt was made, where one was decided upon: the client is
+        still to be told, unless it has had the beginning of an answer (`exchange.status`).
 
         Raises `Left` where there is nobody to tell.
         """
@@ -69,14 +75,19 @@ class Course:
             assert tries is not None
             try:
                 await self._wait(tries.pause_s)
-                self._pump = await self._make(tries, self.unless_left)
+                self._pump = await self._make(tries, self.unless_left, exchange.beginning)
             except Left:
                 if self._gone:
                     raise
-                return self._stopped
-            except GatewayError as error:
+                error = self._stopped
+            except GatewayError as failed:
                 # That a request cannot be put to the next one is no news to the client; what failed before is.
-                return error if isinstance(error, OurError) else exchange.error
+                error = failed if isinstance(failed, OurError) else exchange.error
+            else:
+                continue
+            if exchange.beginning is not None and error is not None:
+                await self._pump.break_off(error)
+            return error
 
     async def unless_left(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` comes to, between two attempts. Raises what it raises, and `Left`."""
@@ -118,7 +129,7 @@ class Course:
         if rival is None:
             return None
         try:
-            return await self._make(rival, _simply)
+            return await self._make(rival, _simply, None)
         except (GatewayError, Left):
             rival.withdrawn()
             return None

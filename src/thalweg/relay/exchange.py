@@ -25,16 +25,17 @@ import msgspec
 from thalweg.canon.errors import Cancelled, GatewayError, OurError, UpstreamBroke, UpstreamError, UpstreamTimeout
 from thalweg.canon.events import Event, ResponseEnded, ResponseFailed
 from thalweg.canon.fold import Fold, unfold
-from thalweg.canon.policy import Leave, Timeouts
-from thalweg.canon.request import Request
 from thalweg.canon.response import Response
 from thalweg.canon.usage import Usage, UsageSource, estimate_tokens
-from thalweg.dialects.base import Dialect, Relayer, UpstreamBody, UpstreamSide, Watch, WireRequest, watch_of
+from thalweg.dialects.base import Relayer, Watch, count_chars, watch_of
 from thalweg.framing.sse import SseDecoder
-from thalweg.relay.attempts import Tries
+from thalweg.relay.adapter import Adapter
 from thalweg.relay.budget import SMALL_BYTES, Share, no_room
+from thalweg.relay.memory import SoFar, memory_for, seam_of
+from thalweg.relay.plan import Headers, Plan
+from thalweg.relay.seam import Beginning
 from thalweg.relay.taps import Outcome, Report
-from thalweg.relay.translator import Listener, Reader, Translator
+from thalweg.relay.translator import Reader, Translator
 from thalweg.upstream.base import ResponseHead
 
 MAX_ERROR_BYTES = 64 * 1024
@@ -42,63 +43,6 @@ MAX_HELD_BYTES = 64 * 1024
 """How much may come before the first content until the commit gate opens all the same."""
 LINGER_S = 1.0
 """How long the usage is waited for when the client has left after the finish reason."""
-
-Headers = tuple[tuple[bytes, bytes], ...]
-
-
-class Timing(Timeouts, frozen=True, kw_only=True):
-    """How long each wait may take, in seconds: the upstream's, and the client's."""
-
-    commit_after_s: float = 10.0
-    keepalive_s: float = 10.0
-
-
-class Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """How much may be held for one answer, in bytes."""
-
-    frame_bytes: int = 16 * 1024 * 1024
-    answer_bytes: int = 32 * 1024 * 1024
-    high_water_bytes: int = 64 * 1024
-    low_water_bytes: int = 32 * 1024
-
-
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that was decided about a request before the upstream is called."""
-
-    stream_id: str
-    asked: WireRequest
-    dialect: Dialect
-    """The client's."""
-    upstream: UpstreamSide
-    upstream_streams: bool
-    """Whether the upstream is asked to stream; it may be while the client is not."""
-    sent: UpstreamBody | None = None
-    """What was written for an upstream of another dialect; `None` where both sides speak the same one."""
-    request: Request | None = None
-    """The client's request in no dialect, where it is known already."""
-    listener: Listener | None = None
-    """Hears the events of a translated answer."""
-    raw: bool = False
-    """Whether repairs are off."""
-    created: int = 0
-    """Unix seconds, for what the gateway itself has to say."""
-    headers: Headers = ()
-    """Headers of ours that every answer carries."""
-    timing: Timing = Timing()
-    bounds: Bounds = Bounds()
-    leave: Leave = Leave()
-    """What becomes of the upstream's answer when the client goes."""
-    tries: Tries | None = None
-    """Says whether another attempt follows a failure before the first content; `None` for this one alone."""
-
-    @property
-    def answer_id(self) -> str:
-        """The name of the answer where it is ours to give one."""
-        return self.dialect.id_prefix + self.stream_id
-
-    def canon(self) -> Request:
-        """The client's request in no dialect."""
-        return self.asked.canon() if self.request is None else self.request
 
 
 class Wish(Enum):
@@ -134,12 +78,14 @@ class Exchange:
         "_kept",
         "_kept_bytes",
         "_linger_until",
+        "_memory",
         "_out",
         "_pass_on",
         "_reader",
         "_relayer",
         "_underway",
         "_upstream_headers",
+        "beginning",
         "client_gone",
         "ended_at",
         "error",
@@ -183,13 +129,14 @@ class Exchange:
         self.wish: Wish | None = None
         self.settled = False
         # What is known.
-        self.phase = Phase.HOLDING
-        self.watch = Watch()
+        self.phase, self.watch = Phase.HOLDING, Watch()
         self.outcome: Outcome | None = None
         self.error: GatewayError | None = None
         self.faltered = False
         """Whether it ended before the first content, the client was told nothing, and another attempt follows or goes
         on beside it."""
+        self.beginning: Beginning | None = None
+        """Of an answer that broke off and is gone on with, what the next attempt needs."""
         self.speaks: Callable[[], None] | None = None
         """Called once before anything is said to the client, where another attempt runs beside this one."""
         self.upstream_status: int | None = None
@@ -204,18 +151,16 @@ class Exchange:
         self.longest_gap_s = 0.0
         # Inner workings.
         self._out: list[bytes] = []
-        self._held: list[bytes] = []
-        self._held_bytes = 0
-        self._underway = 0
-        """Bytes that were taken and are not yet delivered."""
-        self._content_underway = False
-        """Whether what was last taken came with or after the first content."""
+        self._held, self._held_bytes = list[bytes](), 0
+        self._underway, self._content_underway = 0, False
+        """Bytes that were taken and are not yet delivered; whether what was last taken came with or after the first
+        content."""
         self._linger_until, self._drains, self._floor = 0.0, False, (now, 0)
         """Until when it lingers; whether its client left before the answer was over; since when the throughput is
         looked at, and the tokens that had come by then."""
         self._upstream_headers: Headers = ()
-        self._kept: list[bytes] = []
-        self._kept_bytes = 0
+        self._kept, self._kept_bytes = list[bytes](), 0
+        self._memory = memory_for(plan)
         self._decoder = SseDecoder(max_frame_bytes=plan.bounds.frame_bytes)
         self._pass_on: Callable[[bytes], bytes | None] | None = None
         self._relayer: Relayer | None = None
@@ -225,6 +170,14 @@ class Exchange:
         # Functions, not bound methods: those would make a cycle, and every exchange work for the collector.
         self._body: Callable[[Exchange, bytes, float], None] = Exchange._keep
         self._end: Callable[[Exchange, float], None] = Exchange._whole_ended
+        if plan.beginning is not None:
+            self._go_on(plan.beginning)
+
+    def _go_on(self, beginning: Beginning) -> None:
+        """Begin where the attempt before broke off: the client has had the head, and some of the stream."""
+        self.phase, self.status, self.said_at = Phase.SENDING, 200, beginning.said_at
+        self.first_delivered_at = beginning.first_delivered_at
+        self._writer()
 
     # What the pump takes.
 
@@ -262,13 +215,18 @@ class Exchange:
     def held_bytes(self) -> int:
         """What is held of the answer: gathered, kept, and not yet taken by the client."""
         kept = self._decoder.held_bytes + self._held_bytes + self._kept_bytes + self._translated_bytes
-        return kept + self.pending_bytes + self._underway
+        return kept + self._memory_bytes + self.pending_bytes + self._underway
 
     @property
     def _translated_bytes(self) -> int:
         """What a translation keeps of a stream."""
         relayer = self._relayer
         return relayer.held_bytes if isinstance(relayer, Translator) and self.phase is not Phase.ENDED else 0
+
+    @property
+    def _memory_bytes(self) -> int:
+        """What is kept of a stream that may have to be gone on with."""
+        return 0 if self._memory is None else self._memory.held_bytes
 
     @property
     def finished(self) -> bool:
@@ -316,6 +274,8 @@ class Exchange:
             return None
         passed = pass_on(data)
         if passed is not None:
+            if self._memory is not None:
+                self._memory.keep(data)
             gap = now - self.heard_at
             if gap > self.longest_gap_s:  # noqa: PLR1730  # every chunk comes here, and most would call `max` for nothing
                 self.longest_gap_s = gap
@@ -396,7 +356,8 @@ class Exchange:
             if now >= self._linger_until or self._drained() or self._late(now, reading=reading) is not None:
                 self._finish("cancelled", Wish.ABORT, now)
             return
-        if (kept := self._translated_bytes) > SMALL_BYTES and not self._fits(kept, now):
+        kept = self._translated_bytes
+        if kept + self._memory_bytes > SMALL_BYTES and not self._fits(kept, now):
             return
         if (late := self._late(now, reading=reading)) is not None:
             self._fail(late, now)
@@ -477,6 +438,8 @@ class Exchange:
     def _relay(self, data: bytes, now: float) -> None:
         relayer = self._relayer
         assert relayer is not None
+        if self._memory is not None:
+            self._memory.keep(data)
         out = relayer.feed(self._decoder.feed(data))
         watch = self.watch
         if self.first_content_at is None and watch.content_seen:
@@ -502,6 +465,8 @@ class Exchange:
 
     def _relay_ended(self, now: float) -> None:
         assert self._relayer is not None
+        if self._memory is not None:
+            self._memory.keep(b"\n\n")  # as the end of the body ends the last frame
         self._say(self._relayer.feed(self._decoder.end()))
         self._say(self._relayer.end())
         if self.watch.error is not None:
@@ -665,8 +630,15 @@ class Exchange:
         self.error = error
         self.faltered = self._gives_way(error, outcome, now)
         if not (self.client_gone or self.faltered):
-            self._tell(error)
+            self._tell(self._first_said(error))
         self._finish(outcome, wish, now)
+
+    def _first_said(self, error: GatewayError) -> GatewayError:
+        """What the client is told: of an attempt that came to nothing, why there had to be one."""
+        beginning = self.plan.beginning
+        if beginning is None or self.watch.content_seen or isinstance(error, OurError):
+            return error
+        return beginning.error
 
     def _gives_way(self, error: GatewayError, outcome: Outcome, now: float) -> bool:
         """Whether the client, who knows of nothing yet, is not told of this either, because another attempt follows."""
@@ -675,8 +647,29 @@ class Exchange:
             return False
         if self.phase is not Phase.HOLDING or self.watch.content_seen or self.first_content_at is not None:
             tries.broke(error, now)
-            return False
+            return self._is_gone_on_with(error, now)
         return tries.another(error, now)
+
+    def _is_gone_on_with(self, error: GatewayError, now: float) -> bool:
+        """Whether the answer, of which the client has seen, goes on in another attempt."""
+        tries, memory, relayer = self.plan.tries, self._memory, self._relayer
+        if tries is None or memory is None or relayer is None or self.watch.finishes:
+            return False
+        relayer.settle()
+        so_far = SoFar(self._usage()[0], error, self.first_delivered_at, self.said_at)
+        beginning = memory.beginning(self.plan, relayer, so_far)
+        if beginning is None or not tries.goes_on_with(error, now, advanced=self.watch.content_seen):
+            return False
+        self.beginning = beginning
+        if self.phase is Phase.HOLDING:
+            self._commit(now)
+        return True
+
+    def breaks_off(self, error: GatewayError) -> None:
+        """What was to be gone on with is not, after all: the client is told."""
+        assert self.beginning is not None
+        self.faltered = self.client_gone = False
+        self._say(self.beginning.encoder.encode([ResponseFailed(error=error)]))
 
     def _tell(self, error: GatewayError) -> None:
         if self.phase is Phase.SENDING and not self.plan.asked.stream:
@@ -713,7 +706,7 @@ class Exchange:
     def _let_go(self, now: float) -> None:
         """Hold no more than what the client is still to get, which may take its time."""
         self._kept, self._kept_bytes, self._held, self._held_bytes = [], 0, [], 0
-        self._decoder, self._fold = SseDecoder(), None
+        self._decoder, self._fold, self._memory = SseDecoder(), None, None
         if self.share.answer_bytes:
             self._weigh(now)
 
@@ -731,6 +724,9 @@ class Exchange:
         held = self.held_bytes
         if self.share.hold_answer(held if held > SMALL_BYTES else 0) or self.phase is Phase.ENDED:
             return True
+        if self._memory_bytes:
+            self._memory = None
+            return self._weigh(now)
         self._fail(no_room(), now, outcome="gateway_error")
         return False
 
@@ -811,6 +807,7 @@ class Exchange:
             upstream_closed_ms=_ms(self.ended_at, closed_at) if self.outcome == "cancelled" else None,
             repaired=self.watch.repaired,
             faltered=self.faltered,
+            broke_off=self.beginning is not None,
         )
 
     def _usage(self) -> tuple[Usage, UsageSource]:
@@ -822,7 +819,7 @@ class Exchange:
         if not self.watch.deltas:
             return Usage(), "unknown"
         made = estimate_tokens(self.watch.narrow_chars, self.watch.wide_chars)
-        read = estimate_tokens(*self.plan.asked.prompt_chars())
+        read = estimate_tokens(*self.plan.asked.prompt_chars()) + estimate_tokens(*count_chars(self.plan.told))
         return Usage(input_tokens=read, output_tokens=max(made, 1)), "estimated"
 
     def _reported(self, usage: Usage) -> tuple[Usage, UsageSource]:
@@ -837,11 +834,18 @@ class Exchange:
 def _reader(plan: Plan) -> Reader:
     # One dialect on both sides says what its provider says, and no more.
     chars = None if plan.sent is None else plan.asked.prompt_chars
-    return Reader(plan.upstream.stream_decoder(), plan.sent, plan.listener, chars)
+    decoder, beginning = plan.upstream.stream_decoder(), plan.beginning
+    if beginning is None:
+        adapter = None if plan.sent is None else Adapter(plan.sent)
+        return Reader(decoder, adapter, plan.listener, chars, leaves_open=plan.continues)
+    seam = seam_of(plan, beginning)
+    return Reader(decoder, beginning.adapter, beginning.listener, chars, seam, leaves_open=plan.continues)
 
 
 def _relayer(plan: Plan) -> Relayer:
     """What writes the client's stream: the upstream's bytes where both sides speak one dialect, else a translation."""
+    if plan.beginning is not None:
+        return Translator(_reader(plan), plan.beginning.encoder)
     if plan.sent is None:
         return plan.upstream.relayer(plan.asked, raw=plan.raw, response_id=plan.answer_id, created=plan.created)
     encoder = plan.dialect.stream_encoder(

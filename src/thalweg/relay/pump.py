@@ -11,6 +11,7 @@ about a bug of ours and has other streams to serve. So a bug ends here, and its 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +19,8 @@ from typing import Any, Protocol
 
 from thalweg.canon.errors import Cancelled, GatewayError, Internal, UpstreamError
 from thalweg.canon.scrub import blame
-from thalweg.relay.exchange import LINGER_S, Exchange, Headers, Wish
+from thalweg.relay.exchange import LINGER_S, Exchange, Wish
+from thalweg.relay.plan import Headers
 from thalweg.relay.taps import Tap
 from thalweg.upstream.base import Call, Connector, ResponseHead, UpstreamRequest
 
@@ -107,6 +109,12 @@ class Pump:
                 await self.seen_closed()
         finally:
             self._close()
+
+    async def break_off(self, error: GatewayError) -> None:
+        """Tell the client that the answer, which was to be gone on with when `run` returned, is not."""
+        self.exchange.breaks_off(error)
+        with contextlib.suppress(OSError):  # it has gone
+            await self._deliver()
 
     @property
     def call(self) -> Call | None:
@@ -300,7 +308,7 @@ class Pump:
         while len(data) - at > SLICE_BYTES:
             await self._client.send_body(data[at : at + SLICE_BYTES], more=True)
             at += SLICE_BYTES
-        self._ended = exchange.over and not exchange.pending_bytes
+        self._ended = exchange.over and not (exchange.pending_bytes or exchange.faltered)
         await self._client.send_body(data[at:], more=not self._ended)
 
     def _close(self) -> None:

@@ -40,6 +40,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """How many frames each repair row changed."""
     faltered: bool = False
     """Whether the client was told nothing of it, because another attempt follows."""
+    broke_off: bool = False
+    """Whether the one that follows goes on with what the client has had of this."""
 
 
 class Tap(Protocol):

@@ -20,9 +20,10 @@ from thalweg.canon.events import (
     UsageReported,
 )
 from thalweg.canon.usage import Usage, estimate_tokens
-from thalweg.dialects.base import StreamDecoder, StreamEncoder, UpstreamBody, Watch
+from thalweg.dialects.base import StreamDecoder, StreamEncoder, Watch
 from thalweg.framing.sse import Frame
 from thalweg.relay.adapter import Adapter
+from thalweg.relay.seam import Seam, unended
 
 
 class Listener(Protocol):
@@ -39,37 +40,46 @@ class Reader:
     """Reads an upstream's frames into the events that the client reads, and watches. One per answer."""
 
     __slots__ = (
-        "_adapter",
         "_call",
         "_decoder",
         "_grown",
         "_holds",
-        "_listener",
+        "_leaves_open",
         "_prompt_chars",
+        "_seam",
+        "adapter",
         "call_chars",
+        "listener",
         "watch",
     )
 
     def __init__(
         self,
         decoder: StreamDecoder,
-        sent: UpstreamBody | None = None,
+        adapter: Adapter | None = None,
         listener: Listener | None = None,
         prompt_chars: Callable[[], tuple[int, int]] | None = None,
+        seam: Seam | None = None,
+        *,
+        leaves_open: bool = False,
     ) -> None:
-        """`prompt_chars` are those of the client's request, for a guess at usage that the upstream never told."""
+        """`prompt_chars` are those of the client's request, for a guess at usage that the upstream never told. With a
+        `seam` this goes on with what another has begun; with `leaves_open` another may go on with this.
+        """
         self.watch = Watch()
         self.watch.finishes = decoder.finishes
         self._decoder = decoder
-        self._adapter = Adapter(sent) if sent is not None else None
-        self._listener = listener
+        self.adapter = adapter
+        self.listener = listener
         self._prompt_chars = prompt_chars
-        self._grown = decoder.grown
+        self._seam = seam
+        self._leaves_open = leaves_open
+        self._grown = decoder.grown if seam is None else seam.growing(decoder.grown)
         self._call = -1
         """The call that is open."""
         self.call_chars = 0
         """How long its arguments are so far: some clients get a call when it is whole."""
-        self._holds = False
+        self._holds = adapter is not None and adapter.holds
         """Whether the adapter may have to hold or change a delta."""
 
     def grown(self, data: bytes) -> PartDelta | None:
@@ -81,8 +91,8 @@ class Reader:
             self.watch.saw_text(event.text)
             if event.index == self._call:
                 self.call_chars += len(event.text)
-            if self._listener is not None:
-                self._listener.grow(event)
+            if self.listener is not None:
+                self.listener.grow(event)
         return event
 
     def opened(self, frame: Frame) -> list[Event]:
@@ -125,8 +135,12 @@ class Reader:
                 self._call, self.call_chars = -1, 0
 
     def _taken(self, events: list[Event]) -> list[Event]:
+        if self._leaves_open:
+            events = unended(events)
+        if self._seam is not None:
+            events = self._seam.join(events)
         self._measure(events)
-        adapter = self._adapter
+        adapter = self.adapter
         if adapter is not None:
             events = adapter.adapt(events)
             self.watch.cut, self._holds = adapter.cut, adapter.holds
@@ -134,11 +148,11 @@ class Reader:
             step = _WATCHES.get(type(event))
             if step is not None:
                 step(self.watch, event)
-        if self._listener is not None:
-            self._listener.hear(events)
+        if self.listener is not None:
+            self.listener.hear(events)
         if events and type(events[-1]) is ResponseEnded and (self.watch.cut or self.watch.usage is None):
-            return self._with_guess(events)
-        return events
+            events = self._with_guess(events)
+        return events if self._seam is None else self._seam.summed(events)
 
     def _with_guess(self, events: list[Event]) -> list[Event]:
         """The end of an answer whose usage nobody has told, or not of all of it, with a guess at it. The watch, which
@@ -162,22 +176,22 @@ class Translator:
     """A relayer between two dialects; see `dialects.base.Relayer`."""
 
     __slots__ = (
-        "_encoder",
-        "_reader",
         "content_type",
+        "encoder",
+        "reader",
         "watch",
     )
 
     def __init__(self, reader: Reader, encoder: StreamEncoder) -> None:
         self.watch = reader.watch
         self.content_type = encoder.content_type
-        self._reader = reader
-        self._encoder = encoder
+        self.reader = reader
+        self.encoder = encoder
 
     def pass_on(self, data: bytes) -> bytes | None:
         """The client's bytes for the common frame, by which a part grows."""
-        encoder = self._encoder
-        event = self._reader.grown(data) if encoder.error is None else None
+        encoder = self.encoder
+        event = self.reader.grown(data) if encoder.error is None else None
         return None if event is None else encoder.grow(event)
 
     def feed(self, frames: Iterable[Frame]) -> list[bytes]:
@@ -186,43 +200,43 @@ class Translator:
         for frame in frames:
             passed = self.pass_on(frame.raw)
             if passed is None:
-                out += self._written(self._reader.opened(frame))
+                out += self._written(self.reader.opened(frame))
             elif passed:
                 out.append(passed)
         return out
 
     def end(self) -> list[bytes]:
         """What is still to be sent when the body has ended."""
-        return self._written(self._reader.end())
+        return self._written(self.reader.end())
 
     def take(self, events: list[Event]) -> list[bytes]:
         """The client's frames for a whole answer's events."""
-        return self._written(self._reader.take(events))
+        return self._written(self.reader.take(events))
 
     @property
     def held_bytes(self) -> int:
         """About how much of the answer is kept here: to be said again, or until a call is whole."""
-        return self._encoder.held_chars + self._reader.call_chars
+        return self.encoder.held_chars + self.reader.call_chars
 
     def settle(self) -> None:
         """Nothing more comes: read the usage that the short way has put off."""
-        self._reader.settle()
+        self.reader.settle()
 
     def keepalive(self) -> bytes:
         """What breaks a silence."""
-        return self._encoder.keepalive()
+        return self.encoder.keepalive()
 
     def fail(self, error: GatewayError) -> bytes:
         """The end of a stream that will not be whole."""
-        return b"".join(self._encoder.encode([ResponseFailed(error=error)]))
+        return b"".join(self.encoder.encode([ResponseFailed(error=error)]))
 
     def _written(self, events: list[Event]) -> list[bytes]:
         if events and isinstance(events[-1], ResponseFailed):
             # The relay says it, in its own time.
             events = events[:-1]
-        frames = self._encoder.encode(events)
-        if self._encoder.error is not None and self.watch.error is None:
-            self.watch.error, self.watch.done, self.watch.complete = self._encoder.error, False, False
+        frames = self.encoder.encode(events)
+        if self.encoder.error is not None and self.watch.error is None:
+            self.watch.error, self.watch.done, self.watch.complete = self.encoder.error, False, False
         return frames
 
 

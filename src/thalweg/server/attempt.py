@@ -14,16 +14,28 @@ from thalweg.canon.losses import Losses, Strictness
 from thalweg.canon.policy import Attempts, Leave, Timeouts
 from thalweg.canon.request import Request
 from thalweg.canon.turns import arrange
+from thalweg.canon.usage import estimate_tokens
 from thalweg.config import Key, ProviderSettings
-from thalweg.dialects.base import Dialect, Files, NamesFiles, UpstreamBody, UpstreamSide, WireRequest
+from thalweg.dialects.base import (
+    Continues,
+    Dialect,
+    Files,
+    NamesFiles,
+    UpstreamBody,
+    UpstreamSide,
+    WireRequest,
+    count_chars,
+)
 from thalweg.ledger.entry import Reservation
-from thalweg.profiles.base import Profile
+from thalweg.profiles.base import Prefill, Profile
 from thalweg.relay.attempts import Tries, Way
 from thalweg.relay.budget import Share, no_room
 from thalweg.relay.course import Guard
-from thalweg.relay.exchange import Bounds, Exchange, Plan, Timing
+from thalweg.relay.exchange import Exchange
 from thalweg.relay.media import wanted
+from thalweg.relay.plan import Bounds, Plan, Timing
 from thalweg.relay.pump import Pump
+from thalweg.relay.seam import Beginning
 from thalweg.relay.turns import TurnKeeper
 from thalweg.server.auth import owner
 from thalweg.server.house import House, unix_ms
@@ -104,21 +116,22 @@ class Asking:
         order = [*range(first, len(keys)), *range(first)]
         return [Way(route, at, upstream, f"{target.row.name} {keys[at].name}") for at in order]
 
-    async def pump(self, tries: Tries | None, guarded: Guard) -> Pump:
-        """The pump of an attempt; a route that cannot be told what the client wants is passed over.
+    async def pump(self, tries: Tries | None, guarded: Guard, beginning: Beginning | None = None) -> Pump:
+        """The pump of an attempt, at the whole answer or the rest of one; a route that cannot be told what the client
+        wants is passed over.
 
         Raises `GatewayError`, and whatever `guarded` does.
         """
         said: RequestError | None = None
         while True:
             try:
-                return await self._pump_on(tries, guarded)
+                return await self._pump_on(tries, guarded, beginning)
             except RequestError as error:
                 said = said or error
-                if tries is None or not tries.skip(time.monotonic()):
+                if tries is None or beginning is not None or not tries.skip(time.monotonic()):
                     raise said from None
 
-    async def _pump_on(self, tries: Tries | None, guarded: Guard) -> Pump:
+    async def _pump_on(self, tries: Tries | None, guarded: Guard, beginning: Beginning | None) -> Pump:
         """Write the request for this way, reserve its entry, and make the pump."""
         house, arrival, asked = self._house, self._arrival, self._asked
         way, number = (_ONLY_WAY, 1) if tries is None else (tries.way, tries.number)
@@ -128,19 +141,27 @@ class Asking:
         # A translated answer is always streamed to us: what was read of it counts, also if it is never whole.
         stream = asked.stream or route.profile.stream_only or route.dialect is not self._dialect
         written = await self._written(route, guarded, stream=stream)
+        told = ""
+        if beginning is not None:
+            told, body = route.continued(written.body, beginning.text)
+            written = written._replace(body=body)
         timing = self._timing(way.route)
         request = route.request(
             written.body,
             stream=stream,
             more=written.headers + (arrival.observer.trace.headers() if arrival.observer.trace is not None else ()),
             connect_timeout_s=timing.connect_s,
+            goes_on=beginning is not None,
         )
         if not arrival.share.hold_request(len(self._body) + len(request.body)):
             raise no_room()
-        reservation = self._reservation(route, number)
+        reservation = self._reservation(route, number, continued=beginning is not None)
         await house.ledger.open(reservation)
+        plan = self._plan(route, written, timing, tries, stream=stream)
+        if beginning is not None:
+            plan = replace(plan, beginning=beginning, told=told)
         return Pump(
-            Exchange(self._plan(route, written, timing, tries, stream=stream), now=self._started, share=arrival.share),
+            Exchange(plan, now=self._started, share=arrival.share),
             connector=house.simulator if target.provider is None else house.connector,
             request=request,
             client=arrival.client,
@@ -167,6 +188,7 @@ class Asking:
             bounds=Bounds(frame_bytes=buffers.frame_bytes, answer_bytes=buffers.answer_bytes),
             leave=self._leave(route),
             tries=tries,
+            continues=self._asked.stream and route.prefill is not None,
         )
 
     def _timing(self, route: int) -> Timing:
@@ -223,7 +245,7 @@ class Asking:
         files: Files = await guarded(self._house.media.files(request, route.profile, share=self._arrival.share))
         return files
 
-    def _reservation(self, route: Upstream, number: int) -> Reservation:
+    def _reservation(self, route: Upstream, number: int, *, continued: bool) -> Reservation:
         arrival, caller = self._arrival, self._arrival.observer.caller
         assert caller is not None
         return Reservation(
@@ -238,6 +260,7 @@ class Asking:
             upstream_model=route.model,
             stream=self._asked.stream,
             simulated=route.simulated,
+            continued=continued,
         )
 
 
@@ -277,15 +300,32 @@ class Upstream:
             self.dialect, self.profile, provider=self.name, key_name=self.key_name, credential=self._credential
         )
 
-    def request(self, body: bytes, *, stream: bool, more: Headers, connect_timeout_s: float) -> UpstreamRequest:
-        """The HTTP request for this upstream; of its headers, `more` stand above the dialect's own."""
+    @property
+    def prefill(self) -> Prefill | None:
+        """How it is told the beginning of its answer; `None` where that cannot be."""
+        return self.profile.prefill if isinstance(self.dialect, Continues) else None
+
+    def continued(self, body: bytes, beginning: str) -> tuple[str, bytes]:
+        """A request for the rest of an answer: the beginning as it is told, and the body. Raises `RequestError`."""
+        prefill = self.prefill
+        assert prefill is not None and isinstance(self.dialect, Continues)
+        told = beginning.rstrip() if prefill.trims else beginning
+        tokens = estimate_tokens(*count_chars(beginning))
+        return told, self.dialect.continued(body, told, tokens=tokens, prefill=prefill)
+
+    def request(
+        self, body: bytes, *, stream: bool, more: Headers, connect_timeout_s: float, goes_on: bool = False
+    ) -> UpstreamRequest:
+        """The HTTP request for this upstream, for a whole answer or the rest of one; of its headers, `more` stand above
+        the dialect's own.
+        """
         provider = self._target.provider
         said = {name for name, _ in more}
         own = tuple(pair for pair in self.dialect.request_headers(stream=stream) if pair[0] not in said)
         return UpstreamRequest(
             origin=provider.origin if provider else _SIMULATED_ORIGIN,
             method=b"POST",
-            target=self.dialect.request_target(self._base_path(), self.model, stream=stream),
+            target=self.dialect.request_target(self._base_path(goes_on=goes_on), self.model, stream=stream),
             headers=_UPSTREAM_HEADERS[stream] + own + more,
             body=body,
             credential=self._credential,
@@ -294,7 +334,9 @@ class Upstream:
             setting=provider.row.base_url_variable if provider else "",
         )
 
-    def _base_path(self) -> bytes:
+    def _base_path(self, *, goes_on: bool) -> bytes:
+        if goes_on and self.prefill is not None and self.prefill.base_path:
+            return self.prefill.base_path.encode()
         if self._target.provider is not None:
             return self._target.provider.base_path
         if not self._target.row.dialect:

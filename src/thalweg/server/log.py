@@ -48,6 +48,8 @@ FIELDS: dict[str, str] = {
     "upstream_model": "As the provider was asked for it.",
     "stream": "Whether the client asked for a stream.",
     "simulated": "Whether the answer is the simulator's.",
+    "attempts": "How many attempts were made; what stands here tells of the last one.",
+    "continued": "How many of them went on with a text that had broken off.",
     "outcome": "`complete`, `cancelled`, `upstream_error`, `refused` (by the upstream), `gateway_error`, or `rejected` "
     "(by the gateway, before any upstream).",
     "finish_reason": "The provider's word for why the answer ended.",
@@ -87,6 +89,8 @@ class Line(msgspec.Struct, kw_only=True):
     upstream_model: str | None = None
     stream: bool | None = None
     simulated: bool | None = None
+    attempts: int | None = None
+    continued: int | None = None
     outcome: str
     finish_reason: str | None = None
     error_kind: str | None = None

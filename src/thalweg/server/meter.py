@@ -56,6 +56,7 @@ class Observer:
 
     __slots__ = (
         "_began",
+        "_continued",
         "_dialect",
         "_faltered",
         "_headers",
@@ -76,6 +77,8 @@ class Observer:
         self._dialect = dialect
         self._began = time.monotonic()
         self._faltered: tuple[Reservation, Report] | None = None
+        self._continued = 0
+        """Attempts that go on with a text that broke off."""
         self.trace: Trace | None = None
         """Its place in a trace; `None` where the client sent none."""
         self.caller: Identity | None = None
@@ -92,6 +95,7 @@ class Observer:
     def attempt(self, reservation: Reservation) -> Tap:
         """A tap for an attempt that is to be made."""
         self.reservation = self.reservation or reservation
+        self._continued += reservation.continued
         return _Attempt(self, reservation)
 
     def ended(self, asked: Reservation, report: Report) -> None:
@@ -112,6 +116,7 @@ class Observer:
         )
         if house.log.requests:
             line = self._line(report.status, report.outcome)
+            line.attempts, line.continued = asked.attempt, self._continued
             _tell(line, report)
             house.log.request(line)
 

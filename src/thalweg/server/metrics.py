@@ -73,6 +73,12 @@ METRICS: tuple[Row, ...] = (
         "Failures before the first content that the client was not told of, because another attempt followed.",
     ),
     Row(
+        "continuations_total",
+        "counter",
+        ("upstream", "kind"),
+        "Failures after the first content that the client was not told of, because another attempt goes on with it.",
+    ),
+    Row(
         "tokens_total",
         "counter",
         ("direction", "source"),
@@ -149,7 +155,8 @@ class Metrics(Collector):
 
     def faltered(self, *, upstream: str, report: Report) -> None:
         """Count an attempt that another one follows."""
-        self._count("failovers_total", (upstream, report.error_kind or NONE))
+        name = "continuations_total" if report.broke_off else "failovers_total"
+        self._count(name, (upstream, report.error_kind or NONE))
 
     def rejected(self, dialect: str, kind: str) -> None:
         """Count a request that was refused before any upstream was chosen; `dialect` is `none` outside of them all."""

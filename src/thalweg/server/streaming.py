@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from thalweg.canon.errors import TooLarge
 from thalweg.relay.budget import Share, no_room
-from thalweg.relay.exchange import Headers
+from thalweg.relay.plan import Headers
 from thalweg.server.guard import GUARD, GuardedProtocol
 from thalweg.server.wire import Receive, Scope, Send
 

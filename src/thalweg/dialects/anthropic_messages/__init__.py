@@ -16,7 +16,8 @@ from thalweg.dialects.anthropic_messages.stream import AnthropicStreamDecoder
 from thalweg.dialects.anthropic_messages.tables import NAME, VERSION
 from thalweg.dialects.base import Headers, UpstreamBody, WireAnswer, WireRequest
 from thalweg.dialects.kit import refusals
-from thalweg.profiles.base import Profile
+from thalweg.dialects.kit.beginning import with_beginning
+from thalweg.profiles.base import Prefill, Profile
 
 __all__ = ["AnthropicMessages"]
 
@@ -64,6 +65,10 @@ class AnthropicMessages:
     ) -> UpstreamBody:
         """A request for an upstream, from another dialect's client."""
         return writer.encode_request(asked, model=model, profile=profile, stream=stream, losses=losses)
+
+    def continued(self, body: bytes, beginning: str, *, tokens: int, prefill: Prefill) -> bytes:
+        """The request for the rest of an answer that began so: that the last turn is the assistant's says it all."""
+        return with_beginning(body, beginning, tokens=tokens, caps=("max_tokens",), mark={}, more={})
 
     def stream_decoder(self, *, profile: Profile, provider: str) -> AnthropicStreamDecoder:
         """A decoder for one upstream stream."""

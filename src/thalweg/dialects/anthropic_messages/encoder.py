@@ -24,6 +24,7 @@ from thalweg.canon.events import (
     PartEnded,
     PartStarted,
     Pinged,
+    ResponseContinued,
     ResponseEnded,
     ResponseFailed,
     ResponseStarted,
@@ -184,6 +185,10 @@ class AnthropicStreamEncoder:
 
     def _on_failed(self, event: ResponseFailed, _: Sequence[Event], __: int) -> list[bytes]:
         return [encode_stream_error(event.error)]
+
+    def _on_continued(self, event: ResponseContinued, _: Sequence[Event], __: int) -> list[bytes]:
+        """A ping, with the mark."""
+        return [write("ping", {"thalweg": event.mark()})]
 
     def _on_pinged(self, _: Pinged, __: Sequence[Event], ___: int) -> list[bytes]:
         return []
@@ -362,5 +367,6 @@ _WRITERS: dict[type, Callable[[AnthropicStreamEncoder, Any, Sequence[Event], int
     ChoiceFinished: AnthropicStreamEncoder._on_finished,
     ResponseEnded: AnthropicStreamEncoder._on_ended,
     ResponseFailed: AnthropicStreamEncoder._on_failed,
+    ResponseContinued: AnthropicStreamEncoder._on_continued,
     Pinged: AnthropicStreamEncoder._on_pinged,
 }

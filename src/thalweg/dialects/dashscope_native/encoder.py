@@ -18,6 +18,7 @@ from thalweg.canon.events import (
     PartEnded,
     PartStarted,
     Pinged,
+    ResponseContinued,
     ResponseEnded,
     ResponseFailed,
     ResponseStarted,
@@ -221,7 +222,7 @@ class DashScopeStreamEncoder:
         self._number += 1
         return [encode_stream_error(event.error, self._number, self._request_id)]
 
-    def _on_pinged(self, _: Pinged) -> list[bytes]:
+    def _on_pinged(self, _: Pinged | ResponseContinued) -> list[bytes]:
         return []
 
 
@@ -235,6 +236,7 @@ _WRITERS: dict[type, Callable[[DashScopeStreamEncoder, Any], list[bytes]]] = {
     ResponseEnded: DashScopeStreamEncoder._on_ended,
     ResponseFailed: DashScopeStreamEncoder._on_failed,
     Pinged: DashScopeStreamEncoder._on_pinged,
+    ResponseContinued: DashScopeStreamEncoder._on_pinged,
 }
 
 

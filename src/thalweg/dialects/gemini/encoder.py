@@ -19,6 +19,7 @@ from thalweg.canon.events import (
     PartDelta,
     PartEnded,
     PartStarted,
+    ResponseContinued,
     ResponseEnded,
     ResponseFailed,
     UsageReported,
@@ -198,6 +199,11 @@ class GeminiStreamEncoder:
         candidates = b",".join(_encode(candidate) for candidate in self._writer.last_candidates())
         usage = b"" if self._usage is None else b',"usageMetadata":' + _encode(usage_to_wire(self._usage.usage))
         return self._closed([self._chunk(candidates, usage)])
+
+    def _on_continued(self, event: ResponseContinued) -> list[bytes]:
+        """A chunk of an empty text, with the mark."""
+        candidate = b'{"content":{"parts":[{"text":""}],"role":"model"},"index":0}'
+        return [self._chunk(candidate, b',"thalweg":' + _encode(event.mark()))]
 
     def _on_failed(self, event: ResponseFailed) -> list[bytes]:
         return self._closed([self._framer.frame(encode_stream_error(event.error))])
@@ -380,6 +386,7 @@ _STEPS: dict[type, Callable[[GeminiStreamEncoder, Any], list[bytes]]] = {
     UsageReported: GeminiStreamEncoder._on_usage,
     ResponseEnded: GeminiStreamEncoder._on_ended,
     ResponseFailed: GeminiStreamEncoder._on_failed,
+    ResponseContinued: GeminiStreamEncoder._on_continued,
 }
 
 _WRITERS: dict[type, Callable[[_PartWriter, Any], list[_Placed]]] = {

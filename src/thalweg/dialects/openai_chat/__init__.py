@@ -10,12 +10,13 @@ from thalweg.canon.request import Request
 from thalweg.canon.response import Response
 from thalweg.dialects.base import Headers, UpstreamBody, WireAnswer, WireRequest
 from thalweg.dialects.kit import openai_errors, refusals
+from thalweg.dialects.kit.beginning import with_beginning
 from thalweg.dialects.openai_chat import response, writer
 from thalweg.dialects.openai_chat.relayer import ChatRelayer
 from thalweg.dialects.openai_chat.request import ChatRequest
 from thalweg.dialects.openai_chat.stream import ChatStreamDecoder, ChatStreamEncoder
-from thalweg.dialects.openai_chat.tables import NAME
-from thalweg.profiles.base import Profile
+from thalweg.dialects.openai_chat.tables import NAME, PREFILL_MARKS
+from thalweg.profiles.base import Prefill, Profile
 
 __all__ = ["OpenAIChat"]
 
@@ -56,6 +57,12 @@ class OpenAIChat:
     ) -> UpstreamBody:
         """A request for an upstream, from another dialect's client."""
         return writer.encode_request(asked, model=model, profile=profile, stream=stream, losses=losses)
+
+    def continued(self, body: bytes, beginning: str, *, tokens: int, prefill: Prefill) -> bytes:
+        """The request for the rest of an answer that began so."""
+        mark, more = PREFILL_MARKS[prefill.mark]
+        caps = ("max_tokens", "max_completion_tokens")
+        return with_beginning(body, beginning, tokens=tokens, caps=caps, mark=mark, more=more)
 
     def stream_decoder(self, *, profile: Profile, provider: str) -> ChatStreamDecoder:
         """A decoder for one upstream stream."""

@@ -20,6 +20,7 @@ from thalweg.canon.events import (
     PartEnded,
     PartStarted,
     Pinged,
+    ResponseContinued,
     ResponseEnded,
     ResponseFailed,
     ResponseStarted,
@@ -590,7 +591,7 @@ class ChatStreamEncoder:
         wire = self._head | {"choices": choices}
         if self._include_usage:
             wire["usage"] = usage
-        return b"data: " + escape_separators(_encode(wire)) + b"\n\n"
+        return _data(wire)
 
     def _on_started(self, event: ResponseStarted) -> list[bytes]:
         self._head |= {name: value for name, value in event.extras.items() if name in _HEAD_EXTRAS}
@@ -694,6 +695,11 @@ class ChatStreamEncoder:
     def _on_failed(self, event: ResponseFailed) -> list[bytes]:
         return [encode_stream_error(event.error)]
 
+    def _on_continued(self, event: ResponseContinued) -> list[bytes]:
+        """A chunk that says nothing but that."""
+        body = {"index": 0, "delta": {"content": ""}, "finish_reason": None}
+        return [_data(self._head | {"choices": [body], "thalweg": event.mark()})]
+
     def _on_pinged(self, _: Pinged) -> list[bytes]:
         return []
 
@@ -769,8 +775,13 @@ _WRITERS: dict[type, Callable[[ChatStreamEncoder, Any], list[bytes]]] = {
     ChoiceFinished: ChatStreamEncoder._on_finished,
     ResponseEnded: ChatStreamEncoder._on_ended,
     ResponseFailed: ChatStreamEncoder._on_failed,
+    ResponseContinued: ChatStreamEncoder._on_continued,
     Pinged: ChatStreamEncoder._on_pinged,
 }
+
+
+def _data(wire: dict[str, Any]) -> bytes:
+    return b"data: " + escape_separators(_encode(wire)) + b"\n\n"
 
 
 def keepalive(response_id: str, model: str, created: int) -> bytes:

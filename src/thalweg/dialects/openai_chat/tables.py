@@ -17,6 +17,14 @@ CHUNK_OBJECT = "chat.completion.chunk"
 DONE = b"[DONE]"
 DONE_FRAME = b"data: [DONE]\n\n"
 
+PREFILL_MARKS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "last": ({}, {}),
+    "partial": ({"partial": True}, {}),
+    "prefix": ({"prefix": True}, {}),
+    "continue_final_message": ({}, {"continue_final_message": True, "add_generation_prompt": False}),
+}
+"""What says that the last message is the beginning of the answer: in it, and beside the messages."""
+
 FINISH_TO_CANON = {
     "stop": FinishReason.STOP,
     "length": FinishReason.LENGTH,

@@ -21,6 +21,7 @@ from thalweg.canon.events import (
     PartEnded,
     PartStarted,
     Pinged,
+    ResponseContinued,
     ResponseEnded,
     ResponseFailed,
     ResponseStarted,
@@ -177,8 +178,8 @@ class ResponsesStreamEncoder:
     def _event(self, kind: str, **fields: Any) -> bytes:
         return write_event(kind, {"type": kind, "sequence_number": self._number()} | fields)
 
-    def _lifecycle(self, kind: str) -> bytes:
-        return self._event(kind, response=self._page.write("in_progress", []))
+    def _lifecycle(self, kind: str, **fields: Any) -> bytes:
+        return self._event(kind, response=self._page.write("in_progress", []), **fields)
 
     def _announce(self) -> list[bytes]:
         if self._announced:
@@ -432,6 +433,10 @@ class ResponsesStreamEncoder:
         response = self._page.write("failed", self._output, error=failure_of(error), usage=self._usage)
         return [said, self._event(tables.FAILED, response=response)]
 
+    def _on_continued(self, event: ResponseContinued) -> list[bytes]:
+        """What breaks a silence, with the mark."""
+        return [*self._announce(), self._lifecycle(tables.IN_PROGRESS, thalweg=event.mark())]
+
     def _on_pinged(self, _: Pinged) -> list[bytes]:
         return []
 
@@ -470,5 +475,6 @@ _WRITERS: dict[type, Callable[[ResponsesStreamEncoder, Any], list[bytes]]] = {
     ChoiceFinished: ResponsesStreamEncoder._on_finished,
     ResponseEnded: ResponsesStreamEncoder._on_ended,
     ResponseFailed: ResponsesStreamEncoder._on_failed,
+    ResponseContinued: ResponsesStreamEncoder._on_continued,
     Pinged: ResponsesStreamEncoder._on_pinged,
 }

@@ -82,7 +82,8 @@ class Generation:
         try:
             error = await course.run()
             if error is not None:
-                observer.given_up(await self._refuse(send, error, arrival.headers))
+                told = course.exchange.status
+                observer.given_up(await self._refuse(send, error, arrival.headers) if told is None else told)
         except Left:
             observer.given_up(None)
         finally:
