@@ -62,12 +62,17 @@ def go_command(name: str) -> list[str]:
 
 
 def java_command(name: str) -> list[str]:
-    """An example in Java, where they are built."""
-    built = EXAMPLES / "java" / "target"
+    """An example in Java, where they are built; one of a project inside theirs has its name before it."""
+    project, _, name = name.rpartition("/")
+    return [program("java"), "-cp", java_class_path(project), f"example.{name}"]
+
+
+def java_class_path(project: str = "") -> str:
+    """What the examples in Java are built into, and the SDK that they call with."""
+    built = EXAMPLES / "java" / project / "target"
     if not (built / ".built").is_file():
         pytest.skip(f"the Java examples are not in {built}: `make java` builds them")
-    path = f"{(built / 'classpath').read_text()}:{built / 'classes'}"
-    return [program("java"), "-cp", path, f"example.{name}"]
+    return f"{(built / 'classpath').read_text()}:{built / 'classes'}"
 
 
 def program(name: str) -> str:
