@@ -122,26 +122,31 @@ class Examples:
         if name.endswith(".java"):
             return [*java_command(name.removesuffix(".java")), *arguments]
         node = node_command()
-        beside = self._folder / "node_modules"
-        if not beside.is_symlink():
-            beside.symlink_to(NODE_MODULES, target_is_directory=True)
-        # Node looks for a package in the folders above the program, and nowhere else.
+        put_packages_beside(self._folder)
         for file in (EXAMPLES / "node").iterdir():
             shutil.copy(file, self._folder / file.name)
         if name.endswith(".ts"):
-            name = self._compiled(node, name)
+            name = compiled(self._folder, name)
         return [node, str(self._folder / name), *arguments]
 
-    def _compiled(self, node: str, name: str) -> str:
-        """A program in TypeScript, checked against the SDK's types and made into a module."""
-        (self._folder / "package.json").write_text('{"type": "module"}')
-        flags = ["--strict", "--target", "es2022", "--module", "nodenext", "--skipLibCheck"]
-        compiler = NODE_MODULES / "typescript" / "bin" / "tsc"
-        done = subprocess.run(
-            [node, str(compiler), *flags, name], cwd=self._folder, capture_output=True, timeout=RUN_S, check=False
-        )
-        assert done.returncode == 0, done.stdout.decode(errors="replace")
-        return name.removesuffix(".ts") + ".js"
+
+def put_packages_beside(folder: Path) -> None:
+    """Let a program in that folder find its SDK: Node looks in the folders above a program, and nowhere else."""
+    beside = folder / "node_modules"
+    if not beside.is_symlink():
+        beside.symlink_to(NODE_MODULES, target_is_directory=True)
+
+
+def compiled(folder: Path, name: str) -> str:
+    """A program in TypeScript, checked against the SDK's types and made into a module; its name."""
+    (folder / "package.json").write_text('{"type": "module"}')
+    flags = ["--strict", "--target", "es2022", "--module", "nodenext", "--skipLibCheck"]
+    compiler = NODE_MODULES / "typescript" / "bin" / "tsc"
+    done = subprocess.run(
+        [node_command(), str(compiler), *flags, name], cwd=folder, capture_output=True, timeout=RUN_S, check=False
+    )
+    assert done.returncode == 0, done.stdout.decode(errors="replace")
+    return name.removesuffix(".ts") + ".js"
 
 
 def sdk_program(name: str) -> list[str]:
