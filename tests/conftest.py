@@ -6,6 +6,7 @@ Settings, all from the environment:
 - `THALWEG_TEST_TORTURE=1`: as `-m torture`, but together with all other tests.
 - `THALWEG_TEST_NO_SKIP=1`: a skipped test or file is a failure.
 - `THALWEG_TEST_CORPUS`: the folder with the recorded streams, where it is not in its usual place.
+- `THALWEG_TEST_SEEDS`: the folder with providers' streaming guides, likewise.
 """
 
 from __future__ import annotations
@@ -126,4 +127,13 @@ def corpus_root() -> Path:
     root = Path(os.environ.get("THALWEG_TEST_CORPUS") or ROOT.parent / "shared" / "corpus")
     if not (root / "index.json").is_file():
         pytest.skip(f"no recorded streams in {root}; THALWEG_TEST_CORPUS names the folder")
+    return root
+
+
+@pytest.fixture(scope="session")
+def seeds_root() -> Path:
+    """The folder with providers' streaming guides; without it the test is skipped."""
+    root = Path(os.environ.get("THALWEG_TEST_SEEDS") or ROOT.parent / "shared" / "seeds")
+    if not any(root.glob("*.txt")):
+        pytest.skip(f"no guides in {root}; THALWEG_TEST_SEEDS names the folder")
     return root

@@ -62,12 +62,17 @@ def go_command(name: str) -> list[str]:
 
 
 def java_command(name: str) -> list[str]:
-    """An example in Java, where they are built."""
-    built = EXAMPLES / "java" / "target"
+    """An example in Java, where they are built; one of a project inside theirs has its name before it."""
+    project, _, name = name.rpartition("/")
+    return [program("java"), "-cp", java_class_path(project), f"example.{name}"]
+
+
+def java_class_path(project: str = "") -> str:
+    """What the examples in Java are built into, and the SDK that they call with."""
+    built = EXAMPLES / "java" / project / "target"
     if not (built / ".built").is_file():
         pytest.skip(f"the Java examples are not in {built}: `make java` builds them")
-    path = f"{(built / 'classpath').read_text()}:{built / 'classes'}"
-    return [program("java"), "-cp", path, f"example.{name}"]
+    return f"{(built / 'classpath').read_text()}:{built / 'classes'}"
 
 
 def program(name: str) -> str:
@@ -117,26 +122,31 @@ class Examples:
         if name.endswith(".java"):
             return [*java_command(name.removesuffix(".java")), *arguments]
         node = node_command()
-        beside = self._folder / "node_modules"
-        if not beside.is_symlink():
-            beside.symlink_to(NODE_MODULES, target_is_directory=True)
-        # Node looks for a package in the folders above the program, and nowhere else.
+        put_packages_beside(self._folder)
         for file in (EXAMPLES / "node").iterdir():
             shutil.copy(file, self._folder / file.name)
         if name.endswith(".ts"):
-            name = self._compiled(node, name)
+            name = compiled(self._folder, name)
         return [node, str(self._folder / name), *arguments]
 
-    def _compiled(self, node: str, name: str) -> str:
-        """A program in TypeScript, checked against the SDK's types and made into a module."""
-        (self._folder / "package.json").write_text('{"type": "module"}')
-        flags = ["--strict", "--target", "es2022", "--module", "nodenext", "--skipLibCheck"]
-        compiler = NODE_MODULES / "typescript" / "bin" / "tsc"
-        done = subprocess.run(
-            [node, str(compiler), *flags, name], cwd=self._folder, capture_output=True, timeout=RUN_S, check=False
-        )
-        assert done.returncode == 0, done.stdout.decode(errors="replace")
-        return name.removesuffix(".ts") + ".js"
+
+def put_packages_beside(folder: Path) -> None:
+    """Let a program in that folder find its SDK: Node looks in the folders above a program, and nowhere else."""
+    beside = folder / "node_modules"
+    if not beside.is_symlink():
+        beside.symlink_to(NODE_MODULES, target_is_directory=True)
+
+
+def compiled(folder: Path, name: str) -> str:
+    """A program in TypeScript, checked against the SDK's types and made into a module; its name."""
+    (folder / "package.json").write_text('{"type": "module"}')
+    flags = ["--strict", "--target", "es2022", "--module", "nodenext", "--skipLibCheck"]
+    compiler = NODE_MODULES / "typescript" / "bin" / "tsc"
+    done = subprocess.run(
+        [node_command(), str(compiler), *flags, name], cwd=folder, capture_output=True, timeout=RUN_S, check=False
+    )
+    assert done.returncode == 0, done.stdout.decode(errors="replace")
+    return name.removesuffix(".ts") + ".js"
 
 
 def sdk_program(name: str) -> list[str]:

@@ -115,6 +115,7 @@ def test_the_page_of_curl(examples: Examples, tmp_path: Path) -> None:
     ("page", "language", "example"),
     [
         ("ark-go.md", "go", "go/stream/main.go"),
+        ("ark-java.md", "java", "java/ark/src/main/java/example/Plain.java"),
         ("openai-java.md", "java", "java/src/main/java/example/Stream.java"),
     ],
 )

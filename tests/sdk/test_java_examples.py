@@ -1,4 +1,4 @@
-"""The programs in `examples/java`: OpenAI's Java SDK."""
+"""The programs in `examples/java`: OpenAI's Java SDK, and Ark's."""
 
 from __future__ import annotations
 
@@ -28,6 +28,14 @@ def test_responses_are_read_whole_with_their_tokens(examples: Examples, upstream
     ran = examples.run("Answer.java", QUESTION, MODEL=f"{upstream}/text?pace=0&seed=1")
     assert QUESTION in ran.said
     assert numbers(r"tokens: (\d+) in, (\d+) out", ran) == in_and_out(ran.entry)
+    assert_complete(ran.entry)
+
+
+@pytest.mark.parametrize("upstream", ["sim", "sim-responses", "sim-anthropic", "sim-gemini", "sim-dashscope"])
+def test_ark_s_plainest_loop_prints_no_null(examples: Examples, upstream: str) -> None:
+    ran = examples.run("ark/Plain.java", MODEL=f"{upstream}/text?pace=0&seed=1", mount="/api/v3")
+    assert "水边有哪些植物？🌿" in ran.said
+    assert "null" not in ran.said
     assert_complete(ran.entry)
 
 
