@@ -137,16 +137,21 @@ _PARAGRAPHS = """() => {
 
 
 async def select_with_the_mouse(page: Page) -> str:
-    """Draw the mouse over a paragraph in the middle of the window, and what is under it."""
-    at = (await page.evaluate(_PARAGRAPHS))[0]
-    await page.mouse.move(at["x"] + 4, at["y"] + 14)
-    await page.mouse.down()
-    await page.mouse.move(at["x"] + 150, at["y"] + 14, steps=3)
-    await page.mouse.move(at["x"] + 250, at["y"] + at["height"] + 4, steps=3)
-    await page.mouse.up()
-    text, *_ = await page.evaluate(_SELECTED)
-    assert len(text) > 15
-    return str(text)
+    """Draw the mouse over a paragraph in the middle of the window, and what is under it.
+
+    Where the page follows the end, it moves on below the mouse, which may meet a gap or a button instead: then it is
+    drawn again, as a person would.
+    """
+    text = ""
+    while len(text) <= 15:
+        at = (await page.evaluate(_PARAGRAPHS))[0]
+        await page.mouse.move(at["x"] + 4, at["y"] + 14)
+        await page.mouse.down()
+        await page.mouse.move(at["x"] + 150, at["y"] + 14, steps=3)
+        await page.mouse.move(at["x"] + 250, at["y"] + at["height"] + 4, steps=3)
+        await page.mouse.up()
+        text = await page.evaluate("getSelection().toString()")
+    return str((await page.evaluate(_SELECTED))[0])
 
 
 async def until_it_overflows(page: Page, times: float) -> None:
@@ -159,7 +164,7 @@ async def until_it_overflows(page: Page, times: float) -> None:
 async def test_a_selection_over_streaming_text_stays_as_it_was_made(
     chat: ChatPage, seed: int, scrolled_up: bool
 ) -> None:
-    await chat.ask(QUESTION, model=f"sim/long?ttft=0&seed={seed}&{SAMPLE}")
+    await chat.ask(QUESTION, model=f"sim/long?ttft=0&seed={seed}&tokens=2000&pace=500")
     await until_it_overflows(chat.page, 1.5)
     if scrolled_up:
         await chat.page.locator("[data-part=scroller]").hover()

@@ -216,6 +216,53 @@ def test_a_large_chunked_body_is_no_overhead() -> None:
     assert len(sink.body) == 4096 * 8 * 40
 
 
+class Parsed(AnswerReader):
+    """Counts what the parser says of the body."""
+
+    __slots__ = ("bodies",)
+
+    def __init__(self, sink: Sink) -> None:
+        self.bodies = 0
+        super().__init__(sink, peer="", provider="")
+
+    def on_body(self, data: bytes) -> None:
+        self.bodies += 1
+        super().on_body(data)
+
+
+def test_a_read_that_is_one_transfer_chunk_goes_around_the_parser() -> None:
+    sink = Sink()
+    reader = Parsed(sink)
+    for piece in (CHUNKED + b"5\r\nfirst\r\n", b"7\r\n second\r\n", b"6\r\n third\r\n", b"7\r\n fourth\r\n" * 2):
+        reader.feed(memoryview(piece))
+    reader.feed(memoryview(b"6\r\n fifth\r\n"))
+    reader.feed(memoryview(b"0\r\n\r\n"))
+    assert sink.body == b"first second third fourth fourth fifth"
+    assert reader.bodies == 3  # the first, and two in one read
+    assert (reader.over, reader.error, reader.reusable) == (True, None, True)
+
+
+CHUNK_LINES = [b"5", b"05", b"0x5", b"5;a=b", b"5 ", b" 5", b"+5", b"5_0", b"-5", b"a", b"A", b"0000005", b"5\n", b""]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(CHUNK_LINES), st.binary(max_size=12)), max_size=6),
+    st.data(),
+)
+def test_odd_chunks_come_to_the_same_by_either_way(chunks: list[tuple[bytes, bytes]], data: st.DataObject) -> None:
+    """One read for each, or all behind a byte that was read before: what the parser takes and refuses is the same."""
+    pieces = [b"%b\r\n%b\r\n" % chunk for chunk in chunks] + [b"0\r\n\r\n"]
+    cut = data.draw(st.integers(0, len(CHUNKED)))
+    ways = [[CHUNKED + b"1\r\n.\r\n", *pieces], [CHUNKED[:cut], CHUNKED[cut:] + b"1\r\n.\r\n" + b"".join(pieces)]]
+    seen = []
+    for way in ways:
+        reader, sink = read([piece for piece in way if piece])
+        if not reader.over:
+            reader.end_of_file()
+        seen.append((sink.body, None if reader.error is None else reader.error.message, reader.reusable))
+    assert seen[0] == seen[1]
+
+
 def test_header_names_are_lower_case_and_values_are_stripped() -> None:
     _, sink = read([b"HTTP/1.1 200 OK\r\nX-Request-ID: \t a b \t\r\nx-request-id: c\r\nContent-Length: 0\r\n\r\n"])
     assert sink.heads[0].headers == ((b"x-request-id", b"a b"), (b"x-request-id", b"c"), (b"content-length", b"0"))

@@ -25,6 +25,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(rb"/[\x21-\x7e]*")
 _HOST = re.compile(r"[0-9A-Za-z._~%:-]+")
+_HEX = re.compile(rb"[1-9A-Fa-f][0-9A-Fa-f]{0,5}")
 _UNSAFE_IN_VALUE = re.compile(rb"[\r\n\0]")
 
 # Framing, routing and hop-by-hop fields are written here and nowhere else, so that no request can be smuggled.
@@ -110,6 +111,15 @@ def _credential_field(credential: Credential, origin: Origin) -> bytes:
     return _field(credential.header, credential.value)
 
 
+def _lone_chunk(data: memoryview) -> bytes | None:
+    """The content of a read that is exactly one transfer chunk, without extensions; `None` for any other read."""
+    read = bytes(data)
+    at = read.find(b"\r\n", 1, _MOST_LINE)
+    if at < 0 or not read.endswith(b"\r\n") or _size(read[:at]) != len(read) - at - 4:
+        return None
+    return read[at + 2 : -2]
+
+
 class AnswerSink(Protocol):
     """Hears an answer while it is read."""
 
@@ -129,13 +139,34 @@ def _ignore(data: bytes) -> None:
     """What hears the body when nobody does."""
 
 
+_MOST_SIZES = 4096
+_MOST_LINE = 10
+"""Where the line of a chunk's size must have ended: more than a read can hold, and the break."""
+_SIZES: dict[bytes, int] = {}
+"""Sizes of transfer chunks by the line that says them; the same few come again and again."""
+
+
+def _size(line: bytes) -> int:
+    """The size that such a line says; 0, which is no chunk's, where it is any other line."""
+    found = _SIZES.get(line)
+    if found is None:
+        found = int(line, 16) if _HEX.fullmatch(line) else 0
+        if len(_SIZES) < _MOST_SIZES:
+            _SIZES[line] = found
+    return found
+
+
 class AnswerReader:
     """Reads one final answer, and the 1xx answers before it, off a connection.
 
     Feed it until `over`. Then `error` is `None` when the answer is whole, and says what was wrong otherwise.
+
+    A read that is exactly one transfer chunk, between two others, takes a short way around the parser: as a stream's
+    reads mostly are. The parser stands between two chunks before and after it, and so knows of nothing.
     """
 
     __slots__ = (
+        "_between",
         "_ends_with_connection",
         "_head_bytes",
         "_headers",
@@ -173,6 +204,8 @@ class AnswerReader:
         """Bytes since the last byte of body: heads, chunk extensions, trailers. A hostile one never ends."""
         self._spare_bytes = 0
         self._ends_with_connection = False
+        self._between = False
+        """Whether what was read so far ends with a transfer chunk."""
         self._parser = httptools.HttpResponseParser(self)
 
     @property
@@ -182,7 +215,11 @@ class AnswerReader:
 
     def feed(self, data: memoryview) -> None:
         """Read on. What the sink raises passes through; what the upstream did wrong is kept in `error`."""
+        if self._between and (body := _lone_chunk(data)):
+            self._hear(body)
+            return
         self._overhead += len(data)
+        self._between = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -190,6 +227,8 @@ class AnswerReader:
             self._stumbled(error)
         else:
             self._pass_on()
+        if self._between and (self.over or bytes(data[-2:]) != b"\r\n"):
+            self._between = False  # what comes after the chunk has begun
         if self._overhead > MAX_HEAD_BYTES and not self.over:
             self._fail(f"sent more than {MAX_HEAD_BYTES} bytes without any of the body")
 
@@ -268,6 +307,14 @@ class AnswerReader:
             self._piece = data
         else:
             self._more.append(data)
+
+    def on_chunk_header(self) -> None:
+        """Notes that a transfer chunk has begun."""
+        self._between = False
+
+    def on_chunk_complete(self) -> None:
+        """Notes that a transfer chunk is whole; if nothing follows it in this read, the next may take the short way."""
+        self._between = True
 
     def on_message_complete(self) -> None:
         """Notes the end of the final answer."""
