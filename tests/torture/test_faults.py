@@ -47,7 +47,7 @@ COUNTS = {
     "full": Counts(cases=None, rounds=30, warm=20_000, idle=True),
 }
 AT_ONCE = 16
-SILENCE_S = 1.5
+SILENCE_S = 3.0
 """The gateway's patience with a silent upstream here, before the first byte and between two."""
 MOST_S = 10.0
 """No case takes longer, those with a silence included."""

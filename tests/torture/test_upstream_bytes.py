@@ -43,7 +43,7 @@ from tests.torture.upstreams import RawConnection, RawUpstream, Script, raw_upst
 from tests.torture.wires import CHAT, SAID, TEXT, WIRES
 
 CONNECT_S = 1.0
-SILENCE_S = 1.0
+SILENCE_S = 2.0
 """The gateway's patience with a silent upstream."""
 WHOLE_S = 1.5
 """Its patience with one that says nothing without a pause."""
