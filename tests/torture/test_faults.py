@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -53,6 +54,8 @@ MOST_S = 10.0
 """No case takes longer, those with a silence included."""
 IDLE_S = 45.0
 """Longer than a connection to an upstream is kept for later, and the sweep after it."""
+IDLE_LEAST_S = 30.0
+"""How long nobody asks anything before it is looked at what is left."""
 GROWN_MOST = 0.05
 TIMEOUTS = {
     "THALWEG_TIMEOUT_CONNECT_S": "2",
@@ -284,7 +287,9 @@ async def nothing_left(
 ) -> float:
     """Descriptors are back to where they were, but for connections kept for later; by how much memory has grown."""
     if counts.idle:
+        began = time.monotonic()
         await until(lambda: not sum(open_() for open_ in upstreams), IDLE_S, every_s=0.5)
+        await until(lambda: time.monotonic() - began >= IDLE_LEAST_S, IDLE_S, every_s=0.5)
     await until(lambda: server.open_files() <= files + sum(open_() for open_ in upstreams), every_s=0.05)
     return server.resident_bytes() / resident - 1
 
