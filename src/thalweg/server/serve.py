@@ -194,6 +194,18 @@ def address_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+@contextlib.asynccontextmanager
+async def _engines_told(
+    engines: Engines, found: Callable[[Found], None], warnings: Sequence[str]
+) -> AsyncIterator[None]:
+    """Look for engines meanwhile."""
+    looking = asyncio.get_running_loop().create_task(_tell_of_engines(engines, found, warnings))
+    try:
+        yield
+    finally:
+        await looking
+
+
 async def _tell_of_engines(engines: Engines, found: Callable[[Found], None], warnings: Sequence[str]) -> None:
     """Tell `found`, and then what is to be warned of: before, it would stand in the midst of what people are told."""
     try:
@@ -261,37 +273,38 @@ async def serve(
     `CannotRecord`.
     """
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _log_of(settings, own_process=stop is None) as log, HomeLock(settings.home) as lock:
-        listener = listen(settings)
-        warnings = [f"{name} is no setting and is ignored" for name in settings.ignored]
-        warnings += map(str, settings.warnings)
-        if warning := sqlite_version_warning():
-            warnings.append(warning)
+    async with contextlib.AsyncExitStack() as closing:
+        log = closing.enter_context(_log_of(settings, own_process=stop is None))
+        lock = closing.enter_context(HomeLock(settings.home))
+        listener = closing.enter_context(contextlib.closing(listen(settings)))
         ledger = SqliteLedger(settings.home / "ledger.db")
-        try:
-            if crashed := await ledger.recover():
-                warnings.append(f"requests of an earlier run that were found open and settled as crashed: {crashed}")
-            async with _upstreams(settings) as upstreams:
-                gateway = make_gateway(settings, ledger=ledger, log=log, **upstreams)
-                reloader = Reloader(gateway.house, again) if again is not None else None
-                server = GatewayServer(uvicorn_config(gateway, settings), gateway, stop, draining, reloader)
-                if stop is None:  # else the process is another's
-                    _settle_memory()
-                lock.announce(address_of(listener))
-                loop = asyncio.get_running_loop()
-                loop.call_soon(listening, listener)
-                # Beside the serving: looking delays nothing, and is over long before it.
-                looking = loop.create_task(_tell_of_engines(gateway.house.engines, found, warnings))
-                # A server within another program is there for its talk alone, and asks nobody anything beside.
-                async with _lists_kept(gateway, fetch=stop is None and settings.fetch_models):
-                    try:
-                        async with watching(reloader):
-                            # In this task, so that the signals are ours before `listening` is told.
-                            await server.serve(sockets=[listener])
-                    finally:
-                        await looking
-                await gateway.house.live.close()
-                await gateway.house.media.close()
-        finally:
-            await ledger.close()
-            listener.close()
+        closing.push_async_callback(ledger.close)
+        warnings = await _warnings(settings, ledger)
+        upstreams = await closing.enter_async_context(_upstreams(settings))
+        gateway = make_gateway(settings, ledger=ledger, log=log, **upstreams)
+        closing.push_async_callback(gateway.house.media.close)
+        closing.push_async_callback(gateway.house.live.close)
+        reloader = Reloader(gateway.house, again) if again is not None else None
+        server = GatewayServer(uvicorn_config(gateway, settings), gateway, stop, draining, reloader)
+        if stop is None:  # else the process is another's
+            _settle_memory()
+        lock.announce(address_of(listener))
+        asyncio.get_running_loop().call_soon(listening, listener)
+        # Beside the serving: looking delays nothing, and is over long before it.
+        await closing.enter_async_context(_engines_told(gateway.house.engines, found, warnings))
+        # A server within another program is there for its talk alone, and asks nobody anything beside.
+        await closing.enter_async_context(_lists_kept(gateway, fetch=stop is None and settings.fetch_models))
+        await closing.enter_async_context(watching(reloader))
+        # In this task, so that the signals are ours before `listening` is told.
+        await server.serve(sockets=[listener])
+
+
+async def _warnings(settings: Settings, ledger: SqliteLedger) -> list[str]:
+    """What an operator is to know at the start: of the settings, the library, and what an earlier run has left."""
+    warnings = [f"{name} is no setting and is ignored" for name in settings.ignored]
+    warnings += map(str, settings.warnings)
+    if warning := sqlite_version_warning():
+        warnings.append(warning)
+    if crashed := await ledger.recover():
+        warnings.append(f"requests of an earlier run that were found open and settled as crashed: {crashed}")
+    return warnings
