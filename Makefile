@@ -63,7 +63,7 @@ node: $(NODE_MODULES) ## Install the official Node SDK that the tests call the g
 
 go: examples/go/bin/.built $(JUDGES)/go/bin/.built ## Build the examples and the judge in Go, with Ark's SDK.
 
-java: examples/java/target/.built examples/java/ark/target/.built $(JUDGES)/java/target/.built ## Build the examples in Java, with OpenAI's SDK and Ark's, and the judge.
+java: examples/java/target/.built examples/java/ark/target/.built $(JUDGES)/java/target/.built $(JUDGES)/java/ark/target/.built ## Build the examples and the judges in Java, with OpenAI's SDK and Ark's.
 
 lock: .venv/.project ## Write requirements/*.txt anew from *.in; ARGS=--upgrade takes newer indirect versions.
 	@tools=$$(mktemp -d) && trap 'rm -rf "$$tools"' EXIT && $(PYTHON) -m venv "$$tools" && \
@@ -77,7 +77,8 @@ lock: .venv/.project ## Write requirements/*.txt anew from *.in; ARGS=--upgrade 
 
 clean: ## Remove what the targets above have made.
 	rm -rf .venv .venv-sdk .venv-clients .venv-litellm tests/node/node_modules build dist src/thalweg.egg-info
-	rm -rf examples/go/bin examples/java/target examples/java/ark/target $(JUDGES)/go/bin $(JUDGES)/java/target
+	rm -rf examples/go/bin examples/java/target examples/java/ark/target $(JUDGES)/go/bin
+	rm -rf $(JUDGES)/java/target $(JUDGES)/java/ark/target
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -117,7 +118,8 @@ $(JUDGES)/go/bin/.built: $(JUDGES)/go/go.sum $(wildcard $(JUDGES)/go/*/*.go)
 examples/java/target/.built: examples/java/pom.xml $(wildcard examples/java/src/main/java/example/*.java)
 examples/java/ark/target/.built: examples/java/ark/pom.xml $(wildcard examples/java/ark/src/main/java/example/*.java)
 $(JUDGES)/java/target/.built: $(JUDGES)/java/pom.xml $(wildcard $(JUDGES)/java/src/main/java/judge/*.java)
-examples/java/target/.built examples/java/ark/target/.built $(JUDGES)/java/target/.built: %/target/.built:
+$(JUDGES)/java/ark/target/.built: $(JUDGES)/java/ark/pom.xml $(wildcard $(JUDGES)/java/src/main/java/judge/*.java)
+examples/java/target/.built examples/java/ark/target/.built $(JUDGES)/java/target/.built $(JUDGES)/java/ark/target/.built: %/target/.built:
 	@command -v mvn >/dev/null
 	@echo "Building $* (once) ..."
 	@cd $* && mvn --quiet --batch-mode compile

@@ -126,8 +126,6 @@ def _gaps() -> str:
     for key, why in LACKS.items():
         rows["the provider", why].append(key)
     for row in ROWS:
-        if row.absent:
-            continue
         for client in row.clients:
             name = row.name if len(row.clients) == 1 else f"{row.name}, {client.name}"
             for key, why in client.lacks.items():

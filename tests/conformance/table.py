@@ -68,16 +68,13 @@ class JudgeRow:
     name: str
     title: str
     home: str
-    """`sdk`, `clients`, `litellm`, `node`, `go`, `java`; or empty, where there is none."""
+    """`sdk`, `clients`, `litellm`, `node`, `go` or `java`."""
     program: str
+    """Its file there; in Java its class, behind the folder of its project where that is another one."""
     clients: tuple[Client, ...]
-    absent: str = ""
-    """Why it cannot be had at all."""
 
     def command(self) -> list[str]:
         """What starts it. Raises `Absent`."""
-        if self.absent:
-            raise Absent(self.absent)
         return _COMMANDS[self.home](self.program)
 
 
@@ -106,10 +103,11 @@ def _in_go(program: str) -> list[str]:
 
 
 def _in_java(program: str) -> list[str]:
-    target = JUDGES / "java" / "target"
+    project, _, name = program.rpartition("/")
+    target = JUDGES / "java" / project / "target"
     if not (target / ".built").is_file():
         raise Absent("not built: `make java`")
-    return [_found("java"), "-cp", f"{(target / 'classpath').read_text()}:{target / 'classes'}", program]
+    return [_found("java"), "-cp", f"{(target / 'classpath').read_text()}:{target / 'classes'}", name]
 
 
 def _found(name: str) -> str:
@@ -129,9 +127,12 @@ _COMMANDS = {
 }
 
 _NO_PROOFS = "it does not ask for encrypted thoughts, without which OpenAI takes back none that it has not stored"
-_ARK_RESPONSES = {
-    "models": "the SDK lists none",
+_NO_THOUGHTS_BACK = "its types let no thoughts be given back"
+_ARK = {"models": "the SDK lists none"}
+_ARK_RESPONSES = _ARK | {
     "reasoning @ sim-responses": "it does not ask for a summary, as OpenAI wants it; Ark gives it unasked",
+}
+_ARK_ECHOES = _ARK_RESPONSES | {
     "signatures @ sim-responses": _NO_PROOFS,
     "agent loop, answers as they were @ sim-responses": _NO_PROOFS,
 }
@@ -174,14 +175,14 @@ ROWS: tuple[JudgeRow, ...] = (
                 "openai-chat",
                 ("stream", "async stream"),
                 ("whole", "async whole"),
-                lacks=_NO_COUNT | {"models": "the SDK lists none"},
+                lacks=_NO_COUNT | _ARK,
             ),
             Client(
                 "openai-responses",
                 "openai-responses",
                 ("stream", "async stream"),
                 ("whole", "async whole"),
-                lacks=_NO_STOP | _NO_COUNT | _ARK_RESPONSES,
+                lacks=_NO_STOP | _NO_COUNT | _ARK_ECHOES,
             ),
         ),
     ),
@@ -352,11 +353,11 @@ ROWS: tuple[JudgeRow, ...] = (
         "go",
         "ark",
         (
-            Client("openai-chat", "openai-chat", lacks=_NO_COUNT | {"models": "the SDK lists none"}),
+            Client("openai-chat", "openai-chat", lacks=_NO_COUNT | _ARK),
             Client(
                 "openai-responses",
                 "openai-responses",
-                lacks=_NO_STOP | _NO_COUNT | _ARK_RESPONSES,
+                lacks=_NO_STOP | _NO_COUNT | _ARK_ECHOES,
             ),
         ),
     ),
@@ -373,9 +374,22 @@ ROWS: tuple[JudgeRow, ...] = (
     JudgeRow(
         "ark-java",
         "Ark's SDK for Java",
-        "",
-        "",
-        (Client("openai-chat", "openai-chat"),),
-        absent="no judge calls with it yet; tests/sdk runs an example with it",
+        "java",
+        "ark/judge.ArkJudge",
+        (
+            Client("openai-chat", "openai-chat", lacks=_NO_COUNT | _ARK),
+            Client(
+                "openai-responses",
+                "openai-responses",
+                lacks=_NO_STOP
+                | _NO_COUNT
+                | _ARK_RESPONSES
+                | {
+                    "signatures": _NO_THOUGHTS_BACK,
+                    "agent loop, answers as they were, the same, thinking": _NO_THOUGHTS_BACK,
+                    "agent loop, answers as they were @ sim-responses": _NO_THOUGHTS_BACK,
+                },
+            ),
+        ),
     ),
 )

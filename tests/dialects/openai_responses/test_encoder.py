@@ -127,6 +127,20 @@ def test_who_asks_for_summaries_is_told_thoughts_as_one(form: Any, show: Any, fi
     assert (b"response.reasoning_text.delta" in wire) is (field == "content")
 
 
+@pytest.mark.parametrize(("target", "summary"), [(b"/api/v3/responses", True), (b"/v1/responses", False), (b"", False)])
+def test_ark_s_clients_are_told_thoughts_as_a_summary_unasked(target: bytes, summary: bool) -> None:
+    asked = RESPONSES.read_request(b'{"model":"m","input":"?"}', target).canon()
+    parts = [Reasoning(text="hm"), Text(text="a")]
+    wire = streamed(*parts, asked=asked)
+    last = read_strictly(wire).last
+    assert last is not None
+    whole = json.loads(RESPONSES.encode_answer(answered(*parts), asked))
+    for item in (last["output"][0], whole["output"][0]):
+        assert (len(item["summary"]), "content" in item) == ((1, False) if summary else (0, True))
+    assert (b'"reasoning_text"' not in wire) is summary
+    assert last["reasoning"].get("summary") is None
+
+
 def test_an_item_that_was_cut_says_so() -> None:
     for parts in ([Text(text="a")], [Text(text="a"), ToolCall(id="c", name="f", arguments='{"a')]):
         for last in (

@@ -37,8 +37,8 @@ class OpenAIResponses:
     )
 
     def read_request(self, body: bytes, target: bytes = b"") -> ResponsesRequest:
-        """Check a client's body. Everything stands in it."""
-        return ResponsesRequest(body)
+        """Check a client's body. All that is asked stands in it; the target says whether Ark's SDKs ask."""
+        return ResponsesRequest(body, target)
 
     def stream_encoder(self, asked: Request, *, response_id: str, model: str, created: int) -> ResponsesStreamEncoder:
         """An encoder for one client's stream."""

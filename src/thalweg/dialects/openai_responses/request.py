@@ -78,6 +78,8 @@ _ONCE = ("model", "stream", "max_output_tokens", "input")
 
 ESSENTIAL = ("previous_response_id", "conversation", "prompt", "background")
 """What only a provider that keeps answers can honour, and without which the answer would mean something else."""
+_ARK = b"/api/v3/"
+"""How a target begins that Ark's SDKs ask."""
 _LOGPROBS = "message.output_text.logprobs"
 _ENCRYPTED = "reasoning.encrypted_content"
 _REPEATED = (
@@ -92,8 +94,9 @@ _MARKS = (f'"{PREFIX}'.encode(), f'"rs_{OUR_MARK}'.encode())
 class ResponsesRequest:
     """A checked Responses request with the bytes it came in."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, target: bytes = b"") -> None:
         self._bytes = body
+        self._of_ark = target.startswith(_ARK)
         self._opened: dict[str, Raw] | None = None
         self.body = read_body(body, _decode_body, once=_ONCE)
         check_model(self.body.model)
@@ -151,7 +154,7 @@ class ResponsesRequest:
     def canon(self) -> Request:
         """The request in no dialect."""
         try:
-            return _Reader(self.body, self._top()).request()
+            return _Reader(self.body, self._top(), of_ark=self._of_ark).request()
         except RecursionError as error:
             raise too_deep() from error
 
@@ -188,9 +191,10 @@ def _given_back(raw: Raw) -> Raw | None:
 class _Reader:
     """Reads a checked body into the canon. One per request."""
 
-    def __init__(self, body: Body, top: dict[str, Raw]) -> None:
+    def __init__(self, body: Body, top: dict[str, Raw], *, of_ark: bool) -> None:
         self.body = body
         self.top = top
+        self.of_ark = of_ark
         self.messages: list[Message] = []
         self.extensions: dict[str, Any] = {}
         self.essential: list[str] = []
@@ -222,6 +226,7 @@ class _Reader:
             extensions=self.extensions,
             essential=tuple(self.essential),
             echo={name: self.top[name] for name in _REPEATED if self.top.get(name, NULL) != NULL},
+            of_ark=self.of_ark,
         )
 
     def _read_input(self) -> None:

@@ -42,6 +42,8 @@ class AskedInResponses(Request, frozen=True, kw_only=True):
     """A request of this dialect's client, with the fields that its answer repeats."""
 
     echo: dict[str, Any] = msgspec.field(default_factory=dict)
+    of_ark: bool = False
+    """Whether it came to Ark's path, where its SDKs ask."""
 
 
 class Page:
@@ -145,9 +147,11 @@ def encode_answer(answer: Response, asked: Request) -> bytes:
 
 def shown_form(form: str, asked: Request) -> str:
     """Where a reasoning item's text stands. Who asks for summaries reads nothing else, so that the thoughts of those
-    who tell them whole stand in their place (@ai-sdk/openai 3.0, read 2026-11).
+    who tell them whole stand in their place (@ai-sdk/openai 3.0, read 2026-11). Ark itself tells all thoughts as
+    summaries, asked or not, and its SDK for Java fails at anything else (2.0.11, read 2026-11).
     """
-    return "summary" if asked.reasoning.show in ("summary", "auto") else form
+    wanted = asked.reasoning.show in ("summary", "auto") or (isinstance(asked, AskedInResponses) and asked.of_ark)
+    return "summary" if wanted else form
 
 
 class _Writer:

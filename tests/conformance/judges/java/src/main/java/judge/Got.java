@@ -26,8 +26,15 @@ final class Got {
     /** The answer as it is given back: messages of Chat, or items of Responses. */
     List<Object> echo = List.of();
 
+    /** The names of the models, where they were asked for. */
+    List<String> models;
+
     String text() {
         return text.toString();
+    }
+
+    String reasoning() {
+        return reasoning.toString();
     }
 
     Iterable<Call> calls() {
@@ -62,8 +69,8 @@ final class Got {
             told.add(Read.fields("id", call.id, "name", call.name, "arguments", parsed(call.arguments.toString())));
         }
         return Read.fields(
-                "text", text(), "deltas", deltas, "reasoning", reasoning.toString(), "thoughts", thoughts,
-                "calls", told, "finish", finish, "usage", usage);
+                "text", text(), "deltas", deltas, "reasoning", reasoning(), "thoughts", thoughts,
+                "calls", told, "finish", finish, "usage", usage, "models", models);
     }
 
     private static Object parsed(String arguments) {

@@ -2,6 +2,7 @@ package judge;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.type.TypeReference;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.UncheckedIOException;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -9,11 +10,13 @@ import java.util.Map;
 
 /** JSON as plain maps and lists. */
 final class Read {
+    static final ObjectMapper JSON = new ObjectMapper();
+
     private Read() {}
 
     static Map<String, Object> object(String text) {
         try {
-            return Judge.JSON.readValue(text, new TypeReference<>() {});
+            return JSON.readValue(text, new TypeReference<>() {});
         } catch (JsonProcessingException wrong) {
             throw new UncheckedIOException(wrong);
         }
@@ -21,7 +24,7 @@ final class Read {
 
     static String text(Object value) {
         try {
-            return Judge.JSON.writeValueAsString(value);
+            return JSON.writeValueAsString(value);
         } catch (JsonProcessingException wrong) {
             throw new UncheckedIOException(wrong);
         }
