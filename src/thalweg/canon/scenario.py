@@ -155,7 +155,8 @@ def write_scenario(scenario: Scenario) -> bytes:
     check(scenario)
     head = msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(scenario, steps=())), indent=1)
     steps = b",\n".join(b"  " + msgspec.json.encode(step) for step in scenario.steps)
-    data = head.removesuffix(b"\n}") + b',\n "steps": [\n' + steps + b"\n ]\n}\n"
+    listed = b"[\n" + steps + b"\n ]" if steps else b"[]"
+    data = head.removesuffix(b"\n}") + b',\n "steps": ' + listed + b"\n}\n"
     if len(data) > MOST_BYTES:
         raise ScenarioError(f"it would have more than {MOST_BYTES:,} bytes")
     return data
