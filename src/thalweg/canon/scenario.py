@@ -166,7 +166,7 @@ def _decoded(data: bytes, wanted: type[_T]) -> _T:
     try:
         return msgspec.json.decode(data, type=wanted)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        # What msgspec says names a place and types, and no values but those of the form's own words.
+        # What msgspec says names a place and types, and of values those alone that stand where the form has words.
         raise ScenarioError(_told(error)) from error
 
 

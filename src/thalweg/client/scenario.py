@@ -42,6 +42,8 @@ Close = Literal["whole", "cut", "reset"]
 """How the connection ended: as its framing says, closed in the middle, or reset."""
 _KINDS = frozenset(get_args(Kind))
 _TELLABLE = frozenset(get_args(PartName))
+_OF_KEYS: dict[int, Kind] = {401: "auth", 402: "billing", 403: "permission"}
+"""What a decoder keeps from clients, since the key is none of theirs."""
 _OF_VENDORS = frozenset({"server"})
 """Calls that the provider answers by itself."""
 
@@ -180,7 +182,7 @@ def _dialect(name: str) -> Dialect:
 
 
 def _failure(error: GatewayError, status: int | None = None) -> Failure:
-    kind: Any = error.kind if error.kind in _KINDS else "upstream_error"
+    kind: Any = _OF_KEYS.get(status or 0, error.kind if error.kind in _KINDS else "upstream_error")
     return Failure(kind=kind, message=error.message, status=status, retry_after_s=error.retry_after_s)
 
 
