@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -14,9 +16,11 @@ from thalweg.canon.scenario import (
     MOST_BYTES,
     Begin,
     Counts,
+    Ending,
     Failure,
     Finish,
     Kind,
+    PartName,
     Say,
     Scenario,
     ScenarioError,
@@ -174,3 +178,21 @@ def test_every_kind_of_our_errors_can_be_told() -> None:
     for each in tree:
         tree += each.__subclasses__()
     assert {each.kind for each in tree} <= set(get_args(Kind))
+
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "recordings.md").read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_page_is_a_scenario() -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
+    assert read_scenario(example.encode()).end == "whole"
+
+
+@pytest.mark.parametrize("words", [Ending, Kind, PartName, FinishReason], ids=["ends", "kinds", "parts", "finishes"])
+def test_the_page_has_every_word_of_the_form(words: Any) -> None:
+    assert [word for word in get_args(words) or words if f"`{word}`" not in PAGE] == []
+
+
+@pytest.mark.parametrize("form", [Scenario, Begin, Say, Finish, Failure, Counts])
+def test_the_page_has_every_field_of_the_form(form: Any) -> None:
+    assert [field for field in form.__struct_fields__ if f"`{field}`" not in PAGE] == []

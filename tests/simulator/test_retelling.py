@@ -342,6 +342,15 @@ def test_parts_of_one_kind_in_a_row_are_signed_so_that_they_come_back(dialect: s
     assert content(answer) == told(TWO_TEXTS)
 
 
+def test_no_thought_is_made_up_before_calls_that_had_none() -> None:
+    """So its vendor refuses what goes on after them, where a thought is asked for; without thinking it does not."""
+    calls = replace(WHOLE, steps=STEPS[6:])
+    thinking, plain = telling(calls, "anthropic"), telling(calls, "anthropic", thinking={"type": "disabled"})
+    for talk in (thinking, plain):
+        assert len(talk.go_on(results=numbered_results())) == 2
+    assert (thinking.ask().status, plain.ask().status) == (400, 200)
+
+
 def test_a_signature_is_the_simulators_own() -> None:
     thought = read(WHOLE, "anthropic").choices[0].parts[0]
     assert isinstance(thought, Reasoning)
