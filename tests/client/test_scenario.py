@@ -88,6 +88,11 @@ def test_all_the_time_is_in_it_whatever_is_left_out() -> None:
     assert told(TALK[:4], 1000.0, "reset").duration_ms == pytest.approx(1000.0)
 
 
+def test_a_time_that_runs_backwards_is_none() -> None:
+    reads = [(100.0, TALK[1][1]), (50.0, TALK[2][1]), (120.0, TALK[3][1])]
+    assert told(reads, 90.0, "cut").duration_ms == pytest.approx(120.0)
+
+
 STREAM_ERROR = b'data: {"error": {"message": "Too much.", "type": "server_error", "code": "overloaded"}}\n\n'
 ENDS: dict[str, tuple[list[tuple[float, bytes]], Close, str]] = {
     "whole": (TALK, "whole", "whole"),

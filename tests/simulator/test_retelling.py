@@ -351,6 +351,15 @@ def test_no_thought_is_made_up_before_calls_that_had_none() -> None:
     assert (thinking.ask().status, plain.ask().status) == (400, 200)
 
 
+def test_a_thought_is_signed_for_the_call_that_it_led_to() -> None:
+    thought_and_call = replace(WHOLE, steps=(*STEPS[:3], *STEPS[6:]))
+    talk = telling(thought_and_call, "anthropic")
+    talk.go_on(results=numbered_results())
+    assert talk.ask().status == 200
+    talk.turns[1]["content"].insert(1, {"type": "text", "text": "Something else."})
+    assert talk.ask().status == 400
+
+
 def test_a_signature_is_the_simulators_own() -> None:
     thought = read(WHOLE, "anthropic").choices[0].parts[0]
     assert isinstance(thought, Reasoning)
@@ -385,12 +394,23 @@ def test_it_breaks_off_where_it_broke_off(dialect: str, stream: bool, end: Any) 
             json.loads(answer.body)
 
 
+OVERLOADED = {
+    "openai-chat": b'"code":"overloaded"',
+    "openai-responses": b'"code":"overloaded"',
+    "anthropic": b'"type":"overloaded_error"',
+    "gemini": b'"status":"UNAVAILABLE"',
+    "dashscope-native": b'"code":"ServiceUnavailable"',
+}
+"""Each dialect's word for it."""
+
+
 @each_dialect
 @each_way
 def test_it_fails_where_it_failed(dialect: str, stream: bool) -> None:
     failure = Failure(kind="overloaded", message="Busy just now.")
     answer = ask(Scenario(form=FORM, end="failed", error=failure, steps=SAID), dialect, stream=stream)
     assert b"Busy just now." in answer.body
+    assert OVERLOADED[dialect] in answer.body
     assert answer.steps[-1] == EndBody()
     if stream:
         found = telling(SPOKEN, dialect).events(answer)
@@ -485,7 +505,8 @@ CHOICES = Scenario(
     form=FORM,
     steps=(
         Begin(part="text", ms=10.0), Say(text="one"), Begin(part="text", choice=1, ms=10.0), Say(text="two", choice=1),
-        Finish(reason=FinishReason.LENGTH, choice=1, ms=10.0), Say(text=" more", ms=10.0), Finish(reason=FinishReason.STOP),
+        Finish(reason=FinishReason.LENGTH, choice=1, ms=10.0), Begin(part="tool_call", name="f", ms=10.0),
+        Finish(reason=FinishReason.TOOL_CALLS),
     ),
 )  # fmt: skip
 
@@ -494,12 +515,27 @@ CHOICES = Scenario(
 def test_choices_are_told_where_a_dialect_has_them(dialect: str) -> None:
     answer = ask(CHOICES, dialect)
     found = telling(CHOICES, dialect).read(answer, stream=True)
-    assert content(found)["said"] == "one more"
+    assert (content(found)["said"], content(found)["called"]) == ("one", [("f", {})])
     has_one = dialect in ("anthropic", "openai-responses")
     assert (b'two"' in answer.body) != has_one
     assert sum(waits(answer)) == pytest.approx(40.0)
     if not has_one:
-        assert [choice.finish_reason for choice in found.choices] == [FinishReason.STOP, FinishReason.LENGTH]
+        assert [choice.finish_reason for choice in found.choices] == [FinishReason.TOOL_CALLS, FinishReason.LENGTH]
+    else:
+        places = [payload.get("index", payload.get("output_index")) for payload in answer.payloads]
+        assert {place for place in places if place is not None} == {0, 1}
+
+
+def test_what_a_dialect_has_no_choice_for_is_no_delta_of_its_answers() -> None:
+    broken = "?fault=error-midstream&at=2"
+    assert b'"tool_use"' in ask(CHOICES, "anthropic", broken).body
+    assert b'"tool_calls"' not in ask(CHOICES, "openai-chat", broken).body
+
+
+def test_a_finish_comes_when_it_came_where_usage_comes_after_it() -> None:
+    steps = ask(CHOICES, "openai-chat").steps
+    finish = next(at for at, step in enumerate(steps) if isinstance(step, SendBody) and b'"length"' in step.data)
+    assert sum(step.seconds for step in steps[:finish] if isinstance(step, Wait)) == pytest.approx(0.03)
 
 
 @pytest.mark.parametrize("manner", MANNERS)
@@ -572,6 +608,22 @@ def test_the_tokens_so_far_are_told_where_a_provider_tells_them_early() -> None:
     assert start["message"]["usage"]["output_tokens"] == 0
     silent = Scenario(form=FORM, steps=WHOLE.steps)
     assert read(silent, "openai-chat").usage is None
+
+
+def test_a_manner_that_tells_usage_in_each_chunk_tells_it_so_far() -> None:
+    options = {"include_usage": True, "continuous_usage_stats": True}
+    chunks = ask(SPOKEN, "openai-chat", "?as=vllm", stream_options=options).payloads
+    counts = [chunk["usage"]["completion_tokens"] for chunk in chunks]
+    assert counts == sorted(counts)
+    assert (counts[0], counts[-1]) == (0, 50)
+    assert len(set(counts)) > 5
+
+
+def test_a_fault_that_moves_usage_takes_no_time_away() -> None:
+    answer = ask(WHOLE, "openai-chat", "?fault=usage-beside-finish")
+    assert sum(waits(answer)) == pytest.approx(WHOLE.duration_ms)
+    finish = next(payload for payload in answer.payloads if payload["choices"][0]["finish_reason"])
+    assert finish["usage"]["prompt_tokens"] == 70
 
 
 def test_a_head_is_sent_at_once() -> None:
