@@ -225,6 +225,25 @@ def test_a_refusal_becomes_a_scenario_that_refuses(tmp_path: Path, env: dict[str
         assert answer.json["error"]["status"] == "RESOURCE_EXHAUSTED"
 
 
+def test_what_a_scenario_cannot_have_is_told(tmp_path: Path, env: dict[str, str]) -> None:
+    found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+    said = {"type": "text", "text": "Found."}
+    body = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [found, said],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+    (tmp_path / "answer.json").write_text(json.dumps(body))
+    imported = thalweg("record", "--import", str(tmp_path / "answer.json"), "--dialect", "anthropic", env=env)
+    made = thalweg("record", "--scenario", imported.stdout.strip(), env=env)
+    assert made.returncode == 0, made.stderr
+    assert made.stderr.splitlines()[1:] == ["Parts that a scenario cannot have, left out: 1"]
+
+
 def test_of_an_anonymous_recording_the_scenario_is_anonymous(tmp_path: Path, env: dict[str, str]) -> None:
     asked = thalweg("record", "openai/text?pace=0&ttft=0", "Confidential", env=env)
     anonymous = thalweg("record", "--anonymise", asked.stdout.strip(), env=env)
