@@ -6,14 +6,19 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.server.gateway import CHAT, KEY, ask
 from tests.server.process import ROOT, environment, served, thalweg
 from tests.server.test_recording import until
+from thalweg.canon.parts import Reasoning, ToolCall
+from thalweg.canon.response import Response
+from thalweg.client.codecs import decode
 from thalweg.recorder.shelf import Kept, Shelf, look
 
 KEYS = {"OPENAI_API_KEY": "sk-openai-canary-4711", "ANTHROPIC_API_KEY": "anthropic-canary-4711"}
@@ -95,6 +100,8 @@ def test_a_body_is_sent_as_it_is_in_its_dialect(tmp_path: Path, env: dict[str, s
         (["sim/text", "hi", "--out", "/dev/null/x"], 1, "/dev/null/x"),
         (["--anonymise", "nothing"], 1, "no such recording"),
         (["--import", "/nonexistent"], 1, "/nonexistent"),
+        (["--scenario", "nothing"], 1, "no such recording"),
+        (["--scenario", "/etc/hostname"], 1, "is no recording"),
     ],
 )
 def test_what_goes_wrong_is_said_in_words(env: dict[str, str], arguments: list[str], code: int, said: str) -> None:
@@ -141,6 +148,146 @@ def test_an_import_is_the_body_frame_by_frame_and_anonymous_without_its_words(
     texts = [each["choices"][0]["message"]["content"] for each in said]
     assert texts[0] == "Confidential"
     assert len(texts[1]) == len(texts[0])
+
+
+CALLS = {
+    "stream": True,
+    "stream_options": {"include_usage": True},
+    "messages": [{"role": "user", "content": "Weather in 杭州?"}],
+    "tools": [{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}],
+}
+
+
+def test_a_recording_becomes_a_scenario_that_any_client_can_ask_for(tmp_path: Path, env: dict[str, str]) -> None:
+    """Made while the server runs: it is there at once, in two dialects, with its time, and with a fault."""
+    (tmp_path / "q.json").write_text(json.dumps(CALLS | {"model": "openai/agent?pace=200&ttft=0.3"}))
+    with served(tmp_path) as server:
+        kept = look(Path(thalweg("record", "--body", str(tmp_path / "q.json"), env=env).stdout.strip()))
+        made = thalweg("record", "--scenario", kept.name, env=env)
+        assert made.returncode == 0, made.stderr
+        file = Path(made.stdout.strip())
+        assert (file.name, file.stat().st_mode & 0o777) == (f"{kept.name}.scenario.json", 0o600)
+        assert made.stderr.startswith("whole: pieces: ")
+        model = f"sim/scenario/{kept.name}"
+        began = time.monotonic()
+        one = chat(server.port, model)
+        assert time.monotonic() - began >= 0.9 * kept.duration_ms / 1000
+        two = messages(server.port, f"{model}?ttft=0&pace=0")
+        assert (one["reasoning"], one["calls"]) == (two["reasoning"], two["calls"])
+        assert one["calls"]
+        assert one["usage"] == two["usage"] == (kept.usage["input_tokens"], kept.usage["output_tokens"])
+        broken = ask(server.port, CHAT, json.dumps(CALLS | {"model": f"{model}?fault=reset&at=4&pace=0"}).encode())
+        assert b"upstream_broke_off" in broken.body
+        assert b"[DONE]" not in broken.body
+        listed = json.loads(ask(server.port, "/v1/models", method="GET").body)["data"]
+        assert model in [row["id"] for row in listed]
+        none = ask(server.port, CHAT, json.dumps(CALLS | {"model": "sim/scenario/none"}).encode())
+        assert (none.status, "scenario/none" in none.json["error"]["message"]) == (404, True)
+
+
+def chat(port: int, model: str) -> dict[str, Any]:
+    """What a client of Chat reads."""
+    answer = decode(ask(port, CHAT, json.dumps(CALLS | {"model": model}).encode()).body, "openai-chat")
+    return read(answer)
+
+
+def messages(port: int, model: str) -> dict[str, Any]:
+    """What a client of Anthropic's reads."""
+    asked = {
+        "model": model,
+        "max_tokens": 3000,
+        "thinking": {"type": "enabled", "budget_tokens": 2000},
+        "messages": [{"role": "user", "content": "x"}],
+    }
+    return read(decode(ask(port, "/anthropic/v1/messages", json.dumps(asked).encode()).body, "anthropic"))
+
+
+def read(answer: Response) -> dict[str, Any]:
+    parts = answer.choices[0].parts
+    assert answer.usage is not None
+    return {
+        "reasoning": "".join(part.text for part in parts if isinstance(part, Reasoning)),
+        "calls": [(part.name, json.loads(part.arguments)) for part in parts if isinstance(part, ToolCall)],
+        "usage": (answer.usage.input_tokens, answer.usage.output_tokens),
+    }
+
+
+def test_a_refusal_becomes_a_scenario_that_refuses(tmp_path: Path, env: dict[str, str]) -> None:
+    asked = thalweg("record", "openai/error-429?retry_after=7", "hi", env=env)
+    made = thalweg("record", "--scenario", asked.stdout.strip(), env=env)
+    assert (made.returncode, made.stderr.startswith("refused (429): ")) == (0, True), made.stderr
+    name = look(Path(asked.stdout.strip())).name
+    with served(tmp_path) as server:
+        body = {"contents": [{"parts": [{"text": "x"}]}]}
+        path = f"/v1beta/models/sim/scenario/{name}:generateContent"
+        answer = ask(server.port, path, json.dumps(body).encode())
+        assert (answer.status, answer.headers["retry-after"]) == (429, "7")
+        assert answer.json["error"]["status"] == "RESOURCE_EXHAUSTED"
+
+
+def test_what_a_scenario_cannot_have_is_told(tmp_path: Path, env: dict[str, str]) -> None:
+    found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+    said = {"type": "text", "text": "Found."}
+    body = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [found, said],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 1, "output_tokens": 1},
+    }
+    (tmp_path / "answer.json").write_text(json.dumps(body))
+    imported = thalweg("record", "--import", str(tmp_path / "answer.json"), "--dialect", "anthropic", env=env)
+    made = thalweg("record", "--scenario", imported.stdout.strip(), env=env)
+    assert made.returncode == 0, made.stderr
+    assert made.stderr.splitlines()[1:] == ["Parts that a scenario cannot have, left out: 1"]
+
+
+def test_of_an_anonymous_recording_the_scenario_is_anonymous(tmp_path: Path, env: dict[str, str]) -> None:
+    asked = thalweg("record", "openai/text?pace=0&ttft=0", "Confidential", env=env)
+    anonymous = thalweg("record", "--anonymise", asked.stdout.strip(), env=env)
+    made = thalweg("record", "--scenario", anonymous.stdout.strip(), env=env)
+    assert made.returncode == 0, made.stderr
+    assert "Confidential" not in Path(made.stdout.strip()).read_text()
+
+
+def test_scenarios_are_listed_and_one_that_is_none_is_named(tmp_path: Path, env: dict[str, str]) -> None:
+    folder = tmp_path / "some"
+    asked = thalweg("record", "sim/text?pace=0", "hi", "--out", str(folder), env=env)
+    name = look(Path(asked.stdout.strip())).name
+    thalweg("record", "--scenario", asked.stdout.strip(), "--out", str(folder), env=env)
+    (folder / "broken.scenario.json").write_text('{"form": 1, "steps": [{"type": "sing"}]}')
+    done = thalweg("recordings", str(folder), "--json", env=env)
+    assert done.returncode == 1
+    assert "broken cannot be read" in done.stderr
+    assert "steps[0]" in done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(line["name"], line["kind"]) for line in lines] == [(name, "recording"), (name, "scenario")]
+    assert lines[1]["end"] == "whole"
+    assert lines[1]["pieces"] > 3
+    shown = thalweg("recordings", str(folder), env=env | {"COLUMNS": "200"}).stdout
+    assert "scenario" in shown
+    assert f"pieces: {lines[1]['pieces']}" in shown
+
+
+def test_the_simulator_on_a_port_of_its_own_tells_them_too(tmp_path: Path, env: dict[str, str]) -> None:
+    folder = tmp_path / "some"
+    asked = thalweg("record", "sim/text?pace=0", "深泓", "--out", str(folder), env=env)
+    name = look(Path(asked.stdout.strip())).name
+    thalweg("record", "--scenario", asked.stdout.strip(), "--out", str(folder), env=env)
+    command = [sys.executable, "-m", "thalweg", "simulate", "--port", "0", "--scenarios", str(folder)]
+    process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    try:
+        port = int(process.stderr.readline().split(":")[-1].split("/")[0])
+        body = {"model": f"scenario/{name}", "messages": [{"role": "user", "content": "whatever"}]}
+        answer = ask(port, CHAT, json.dumps(body).encode())
+        assert "深泓" in answer.json["choices"][0]["message"]["content"]
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
 
 
 def test_a_list_names_what_cannot_be_read_and_shows_the_rest(tmp_path: Path, env: dict[str, str]) -> None:

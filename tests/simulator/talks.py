@@ -49,9 +49,17 @@ class Answer(NamedTuple):
         return [msgspec.json.decode(frame.data) for frame in frames if frame.data and frame.data.startswith(b"{")]
 
 
-def send(method: bytes, target: bytes, body: Any = b"", *, headers: Any = (), seed: int = 1) -> Answer:
+def send(
+    method: bytes,
+    target: bytes,
+    body: Any = b"",
+    *,
+    headers: Any = (),
+    seed: int = 1,
+    simulator: Simulator = SIMULATOR,
+) -> Answer:
     data = body if isinstance(body, bytes) else msgspec.json.encode(body)
-    steps = list(SIMULATOR.respond(method, target, data, seed=seed, created=CREATED, headers=headers))
+    steps = list(simulator.respond(method, target, data, seed=seed, created=CREATED, headers=headers))
     head = next((step for step in steps if isinstance(step, SendHead)), SendHead(0, ()))
     sent = b"".join(step.data for step in steps if isinstance(step, SendBody))
     return Answer(head.status, dict(head.headers), sent, steps)
@@ -63,6 +71,7 @@ class Talk:
     dialect = ""
     turns_field = "messages"
     stream_headers: tuple[tuple[bytes, bytes], ...] = ()
+    simulator = SIMULATOR
 
     def __init__(self, model: str = "text", prompt: str = "hello", *, tools: Any = (), **fields: Any) -> None:
         self.model = model
@@ -96,7 +105,8 @@ class Talk:
     def ask(self, *, stream: bool = False, seed: int = 1) -> Answer:
         headers = self.stream_headers if stream else ()
         body = self.body(stream=stream) | self.fields
-        return send(b"POST", self.target(stream=stream), body, headers=headers, seed=seed)
+        target = self.target(stream=stream)
+        return send(b"POST", target, body, headers=headers, seed=seed, simulator=self.simulator)
 
     def go_on(self, *, stream: bool = False, results: Iterator[str], seed: int = 1) -> list[Call]:
         """One step: ask, take the answer in, answer its calls."""

@@ -42,7 +42,7 @@ def truth(manner: Manner, listed: Listed, ask: dict[str, Any], *, stream: bool =
     """The answer itself, before any manner has shaped it."""
     body = body_of(name_of(listed), stream=stream, **ask)
     asked = DIALECTS[CHAT].read_request(body).canon()
-    taken = house.take(manner, asked, name_of(listed), body)
+    taken = house.take(manner, asked, name_of(listed), None, body)
     assert not isinstance(taken, Refusal), taken
     knobs = taken.model.knobs.turned(read_knobs(asked, FAULTS)[1])
     order = Order(asked=taken.asked, model=taken.model, knobs=knobs, seed=1, created=CREATED)

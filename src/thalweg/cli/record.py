@@ -14,17 +14,29 @@ import msgspec
 from cyclopts import Parameter
 from msgspec.structs import replace
 
+from thalweg.canon.scenario import Say, Scenario, ScenarioError
 from thalweg.cli.decode import DialectName
 from thalweg.cli.layout import milliseconds
 from thalweg.cli.main import FAILED, WRONG_USAGE
-from thalweg.cli.recordings import told_end
+from thalweg.cli.recordings import told_end, told_scenario_end
 from thalweg.cli.visible import readable, visible
 from thalweg.cli.words import explain, say
 from thalweg.client.anonymous import Anonymiser, Words, refusal
+from thalweg.client.scenario import Close, Teller
 from thalweg.config import Settings, load, load_client
 from thalweg.framing.sse import SseDecoder
-from thalweg.recorder.form import Header, Line, RecordingError, Scrubber, decode_line, new_name, read_line, stamp
-from thalweg.recorder.keeping import keep
+from thalweg.recorder.form import (
+    EndKind,
+    Header,
+    Line,
+    RecordingError,
+    Scrubber,
+    decode_line,
+    new_name,
+    read_line,
+    stamp,
+)
+from thalweg.recorder.keeping import keep, keep_scenario
 from thalweg.recorder.shelf import Shelf, header_of, look, name_of
 
 _IMPORTED = "imported"
@@ -46,6 +58,7 @@ def record(
     url: Annotated[str | None, Parameter(metavar="URL"), explain("record.url")] = None,
     import_file: Annotated[Path | None, Parameter(name="--import", metavar="FILE"), explain("record.import")] = None,
     anonymise: Annotated[str | None, Parameter(metavar="RECORDING"), explain("record.anonymise")] = None,
+    scenario: Annotated[str | None, Parameter(metavar="RECORDING"), explain("record.scenario")] = None,
 ) -> int:
     """Make one recording, and print the name of its file."""
     settings = load(host="127.0.0.1", port=0, record=out)
@@ -53,6 +66,8 @@ def record(
     try:
         if anonymise is not None:
             return _told(_anonymised(anonymise, settings, folder))
+        if scenario is not None:
+            return _retold(scenario, settings, folder)
         if import_file is not None:
             return _told(_imported(import_file, dialect, " ".join(words), folder))
         return _ask(settings, _asked(words, body, dialect), dialect, url)
@@ -60,7 +75,9 @@ def record(
         print(f"thalweg: {wrong}", file=sys.stderr)
         return WRONG_USAGE
     except RecordingError as error:
-        print(f"thalweg: {say('record.no_recording', file=anonymise, why=error)}", file=sys.stderr)
+        print(f"thalweg: {say('record.no_recording', file=anonymise or scenario, why=error)}", file=sys.stderr)
+    except ScenarioError as error:
+        print(f"thalweg: {say('record.no_scenario', file=scenario, why=error)}", file=sys.stderr)
     except OSError as error:
         if error.filename is None:
             raise
@@ -174,9 +191,7 @@ def _frames(data: bytes) -> Iterator[bytes]:
 
 def _anonymised(named: str, settings: Settings, folder: Path) -> Path:
     """A recording of the same shape without anybody's words."""
-    file = Path(named) if Path(named).is_file() else Shelf(settings.replay_folder).find(named)
-    if file is None:
-        raise FileNotFoundError(2, say("record.not_there"), named)
+    file = _found(named, settings)
     header = header_of(file)
     kept_headers = tuple(pair for pair in header.headers if pair[0] in ("content-type", "retry-after"))
     shared = replace(header, request=None, headers=kept_headers, simulated=True)
@@ -184,6 +199,14 @@ def _anonymised(named: str, settings: Settings, folder: Path) -> Path:
     refused = header.status is not None and header.status >= 400
     made = _refused_lines(header, lines) if refused else _changed_lines(header, lines)
     return keep(folder, f"{name_of(file)[:180]}-anonymous", shared, made)
+
+
+def _found(named: str, settings: Settings) -> Path:
+    """The file of a recording that is there, named by itself or by its path."""
+    file = Path(named) if Path(named).is_file() else Shelf(settings.replay_folder).find(named)
+    if file is None:
+        raise FileNotFoundError(2, say("record.not_there"), named)
+    return file
 
 
 def _lines_of(file: Path) -> Iterator[Line]:
@@ -218,3 +241,38 @@ def _refused_lines(header: Header, lines: list[Line]) -> Iterator[Line]:
     ms = max((line.ms for line in lines), default=header.head_ms)
     yield read_line(ms, refusal(header.dialect, header.status or 500, pairs, body).body)
     yield Line(ms=ms, end="whole")
+
+
+# Scenarios.
+
+_CLOSES: dict[EndKind | None, Close] = {"whole": "whole", "reset": "reset"}
+"""Where it was the gateway that left, or the recording is unfinished, nobody knows how it would have gone on."""
+
+
+def _retold(named: str, settings: Settings, folder: Path) -> int:
+    """Make the scenario of a recording; name its file, and say what is in it."""
+    file = _found(named, settings)
+    header = header_of(file)
+    teller = Teller(header.dialect, provider=header.provider, model=header.model, recorded_at=header.recorded_at)
+    scenario = _scenario(teller, header, list(_lines_of(file)))
+    print(keep_scenario(folder, name_of(file), scenario), flush=True)
+    pieces = sum(isinstance(step, Say) for step in scenario.steps)
+    took = milliseconds(scenario.duration_ms)
+    print(say("record.told", end=told_scenario_end(scenario), pieces=f"{pieces:,}", took=took), file=sys.stderr)
+    if teller.left_out:
+        print(say("record.left_out", parts=teller.left_out), file=sys.stderr)
+    return 0
+
+
+def _scenario(teller: Teller, header: Header, lines: list[Line]) -> Scenario:
+    end = next((line for line in lines if line.end is not None), Line())
+    reads = [line for line in lines if line.end is None]
+    last_ms = max((line.ms for line in lines), default=header.head_ms)
+    if header.status is None:
+        return teller.unreachable(last_ms)
+    if header.status >= 400:
+        pairs = [(name.encode(), value.encode()) for name, value in header.headers]
+        return teller.refused(header.head_ms, header.status, pairs, b"".join(line.body() for line in reads))
+    for line in reads:
+        teller.feed(line.ms, line.body())
+    return teller.end(last_ms, _CLOSES.get(end.end, "cut"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import uvloop
@@ -15,6 +16,7 @@ from thalweg.cli.main import FAILED, WRONG_USAGE
 from thalweg.cli.mistakes import describe_choice
 from thalweg.cli.serve import told_address
 from thalweg.cli.words import explain, say
+from thalweg.config import load
 from thalweg.server.simulated import Play, manner_names, serve_simulator
 
 _AS = Parameter(help=say("main.choices", said=say("simulate.as"), choices=", ".join(manner_names())))
@@ -25,13 +27,15 @@ def simulate(
     port: Annotated[int, Parameter(metavar="PORT"), explain("simulate.port"), bounded(0, 65_535)] = 9100,
     host: Annotated[str, Parameter(metavar="ADDRESS"), explain("simulate.host")] = "127.0.0.1",
     manner: Annotated[str | None, Parameter(name="--as", metavar="NAME"), _AS] = None,
+    scenarios: Annotated[Path | None, Parameter(metavar="FOLDER"), explain("simulate.scenarios")] = None,
 ) -> int:
     """Run the simulator over HTTP, for tests of anything that speaks to a provider."""
     if manner is not None and manner not in manner_names():
         mistake = describe_choice("--as", manner, manner_names())
         return _ended(WRONG_USAGE, say("main.see", mistake=mistake, command="thalweg simulate --help"))
     try:
-        uvloop.run(_until_signal(host, port, Play(manner=manner)))
+        folder = load(host="127.0.0.1", port=0, replay=scenarios).replay_folder
+        uvloop.run(_until_signal(host, port, Play(manner=manner, scenarios=folder)))
     except OSError as error:
         return _ended(FAILED, told_address(f"{host}:{port}", error))
     return 0

@@ -21,7 +21,7 @@ VARIABLES: dict[str, str] = {
     "THALWEG_BUFFER_MB": "MiB that all requests and answers together may hold.",
     "THALWEG_RECORD": "Folder that every provider's answer is recorded to, prompts and answers included.",
     "THALWEG_RECORD_MB": "MiB that this folder may take; nothing more is recorded then.",
-    "THALWEG_REPLAY": "Folder whose recordings answer as `replay/NAME`.",
+    "THALWEG_REPLAY": "Folder whose recordings answer as `replay/NAME`, and whose scenarios as `sim/scenario/NAME`.",
     "THALWEG_URL": "The gateway that commands call, instead of one on this machine.",
     "THALWEG_MODEL": "The model that `thalweg chat` talks to where it is given none.",
     "THALWEG_LANG": "Language of the command line: en or zh.",

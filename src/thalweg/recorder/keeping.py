@@ -1,15 +1,18 @@
-"""Recordings that are made of what is there already: imported, or changed."""
+"""Recordings that are made of what is there already, imported or changed, and scenarios that are made of recordings."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+from thalweg.canon.scenario import Scenario, write_scenario
 from thalweg.recorder.form import Header, Line, encode
-from thalweg.recorder.shelf import PART, SUFFIX
+from thalweg.recorder.scenarios import SCENARIO
+from thalweg.recorder.shelf import SUFFIX
 
 
 def make_folder(folder: Path) -> None:
@@ -42,12 +45,24 @@ def finish_file(file: BinaryIO, part: Path, whole: Path) -> None:
 
 def keep(folder: Path, name: str, header: Header, lines: Iterable[Line]) -> Path:
     """Write a whole recording; the file. Where the name is taken, something is added to it. Raises `OSError`."""
+    return _kept(folder, name, SUFFIX, itertools.chain((encode(header),), map(encode, lines)))
+
+
+def keep_scenario(folder: Path, name: str, scenario: Scenario) -> Path:
+    """Write a scenario; the file. Where the name is taken, something is added to it.
+
+    Raises `OSError`, and `ScenarioError` for one that cannot be written.
+    """
+    return _kept(folder, name, SCENARIO, (write_scenario(scenario),))
+
+
+def _kept(folder: Path, name: str, suffix: str, pieces: Iterable[bytes]) -> Path:
     make_folder(folder)
-    if (folder / f"{name}{SUFFIX}").exists():
+    if (folder / f"{name}{suffix}").exists():
         name = f"{name}-{secrets.token_hex(3)}"
-    part, whole = folder / f"{name}{PART}", folder / f"{name}{SUFFIX}"
+    whole = folder / f"{name}{suffix}"
+    part = whole.with_name(f"{whole.name}.part")
     with begin_file(part) as file:
-        file.write(encode(header))
-        file.writelines(map(encode, lines))
+        file.writelines(pieces)
         finish_file(file, part, whole)
     return whole

@@ -14,11 +14,12 @@ from thalweg.config import ProviderSettings, Settings, nearest
 from thalweg.dialects.base import WireRequest
 from thalweg.profiles.base import Provider
 from thalweg.profiles.providers import SIMULATOR, SIMULATORS
+from thalweg.recorder.scenarios import ScenarioShelf
 from thalweg.relay.attempts import drawn
 from thalweg.server.catalogue import Catalogue
 from thalweg.server.engines import Engines, Found
 from thalweg.server.replay import REPLAY, Replays
-from thalweg.simulator.catalogue import LISTED
+from thalweg.simulator.catalogue import LISTED, SCENARIOS
 from thalweg.simulator.turn import last_turn
 
 SIM_MODELS = LISTED
@@ -88,6 +89,7 @@ class Directory:
         self._chance = random.Random()  # noqa: S311  # it spreads load
         self._catalogue = catalogue or Catalogue(settings)
         self._replays = Replays(settings)
+        self._scenarios = ScenarioShelf(settings.replay_folder)
 
     def routes(self, asked: WireRequest, path: str, dialect: str) -> Routes:
         """Where a request that came in a dialect may go. Of an alias those routes that can be asked now.
@@ -140,10 +142,13 @@ class Directory:
         return offers(self._settings, self._engines.found, self._catalogue.names)
 
     def listed(self) -> list[Listed]:
-        """Names to show: the simulator's models, then those of providers that are ready, then the last recordings."""
+        """Names to show: the simulator's models and scenarios, then those of providers that are ready, then the last
+        recordings.
+        """
         ready = [offer for offer in self.offers() if offer.ready]
         names = [Listed(alias, "thalweg", configured=True) for alias in self._settings.aliases]
-        names += [Listed(f"sim/{model}", "thalweg", configured=True) for model in SIM_MODELS]
+        told = (SCENARIOS + name for name in self._scenarios)
+        names += [Listed(f"sim/{model}", "thalweg", configured=True) for model in (*SIM_MODELS, *told)]
         names += [Listed(model, each.name, each.configured) for each in ready for model in each.models]
         return names + [Listed(model, REPLAY, configured=False) for model in self._replays.names()]
 

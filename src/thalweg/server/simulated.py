@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from http import HTTPStatus
+from pathlib import Path
 from typing import NamedTuple, cast
 
 import httptools
@@ -25,6 +26,7 @@ import httptools
 from thalweg.canon.script import BreakOff, EndBody, RefuseConnection, SendBody, SendHead, Step
 from thalweg.config import Settings
 from thalweg.dialects.registry import DIALECTS
+from thalweg.recorder.scenarios import ScenarioShelf
 from thalweg.server.replay import REPLAY, Replays
 from thalweg.simulator.faults.elsewhere import has_meaning
 from thalweg.simulator.faults.table import FAULTS
@@ -46,11 +48,17 @@ _FLUSH_MOST_S = 1.0
 
 
 class Play:
-    """Answers requests from the simulator; each gets the next seed, from 0. Fits `PlayedConnector`."""
+    """Answers requests from the simulator; each gets the next seed, from 0. Fits `PlayedConnector`.
 
-    def __init__(self, simulator: Simulator | None = None, *, manner: str | None = None) -> None:
+    `scenarios` is a folder; those in it are models, too.
+    """
+
+    def __init__(
+        self, simulator: Simulator | None = None, *, manner: str | None = None, scenarios: Path | None = None
+    ) -> None:
         self._manner = None if manner is None else MANNERS[manner]
-        self._simulator = simulator or Simulator(DIALECTS, self._manner)
+        told = {} if scenarios is None else ScenarioShelf(scenarios)
+        self._simulator = simulator or Simulator(DIALECTS, self._manner, scenarios=told)
         self._seeds = itertools.count()
 
     @property
@@ -88,7 +96,7 @@ OWN_WORDS = (
 
 def in_process(settings: Settings) -> PlayedConnector:
     """The upstream of this process that asks nobody: the simulator, and recordings."""
-    simulator, replays = Play(), Replays(settings)
+    simulator, replays = Play(scenarios=settings.replay_folder), Replays(settings)
     return PlayedConnector(lambda request: (replays if request.provider == REPLAY else simulator)(request))
 
 

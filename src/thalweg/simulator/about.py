@@ -8,9 +8,9 @@ from typing import Any
 
 import msgspec
 
-from thalweg.canon.errors import InvalidRequest, NotFound
+from thalweg.canon.errors import InvalidRequest
 from thalweg.dialects.base import Dialect, WireAnswer
-from thalweg.simulator.catalogue import LISTED, MODELS
+from thalweg.simulator.catalogue import Repertoire, own_name
 from thalweg.simulator.knobs import read_knobs
 from thalweg.simulator.paths import ANTHROPIC, GEMINI, RESPONSES
 from thalweg.simulator.turn import input_tokens
@@ -30,22 +30,22 @@ def _answer(wire: Any) -> WireAnswer:
 # Models.
 
 
-def _openai_row(name: str, created: int) -> Row:
+def _openai_row(name: str, _: str, created: int) -> Row:
     return {"id": name, "object": "model", "created": created, "owned_by": _OWNER}
 
 
-def _anthropic_row(name: str, created: int) -> Row:
+def _anthropic_row(name: str, _: str, created: int) -> Row:
     at = datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     row = {"type": "model", "id": name, "display_name": name, "created_at": at}
     return row | {"max_input_tokens": _MOST_IN, "max_tokens": _MOST_OUT}
 
 
-def _gemini_row(name: str, _: int) -> Row:
+def _gemini_row(name: str, says: str, _: int) -> Row:
     return {
         "name": f"models/{name}",
         "version": "001",
         "displayName": name,
-        "description": MODELS[name].says,
+        "description": says,
         "inputTokenLimit": _MOST_IN,
         "outputTokenLimit": _MOST_OUT,
         "supportedGenerationMethods": _VERBS,
@@ -65,43 +65,35 @@ def _gemini_list(rows: list[Row]) -> Row:
     return {"models": rows}
 
 
-_SHAPES: dict[str, tuple[Callable[[str, int], Row], Callable[[list[Row]], Row]]] = {
+_SHAPES: dict[str, tuple[Callable[[str, str, int], Row], Callable[[list[Row]], Row]]] = {
     ANTHROPIC: (_anthropic_row, _anthropic_list),
     GEMINI: (_gemini_row, _gemini_list),
 }
 
 
-def list_models(dialect: str, created: int) -> WireAnswer:
+def list_models(models: Repertoire, dialect: str, created: int) -> WireAnswer:
     """All models that are shown."""
     row, whole = _SHAPES.get(dialect, (_openai_row, _openai_list))
-    return _answer(whole([row(name, created) for name in LISTED]))
+    return _answer(whole([row(name, says, created) for name, says in models.listed().items()]))
 
 
-def tell_model(dialect: str, name: str, created: int) -> WireAnswer:
+def tell_model(models: Repertoire, dialect: str, name: str, created: int) -> WireAnswer:
     """One model. Raises `NotFound`."""
     row, _ = _SHAPES.get(dialect, (_openai_row, _openai_list))
-    return _answer(row(known_model(name), created))
-
-
-def known_model(name: str) -> str:
-    """A model's own name. Raises `NotFound`."""
-    own = name.removeprefix("sim/")
-    if own not in MODELS:
-        raise NotFound(f"The simulator has no model {name!r}; there are {', '.join(LISTED)}.", param="model")
-    return own
+    return _answer(row(own_name(name), models.find(name).says, created))
 
 
 # Tokens.
 
 
-def count_tokens(dialect: Dialect, target: bytes, body: bytes, faults: Any) -> WireAnswer:
+def count_tokens(models: Repertoire, dialect: Dialect, target: bytes, body: bytes, faults: Any) -> WireAnswer:
     """How many tokens a prompt has. Raises `RequestError`."""
     if dialect.name == GEMINI:
         target, body = target.replace(b":countTokens", b":generateContent"), _inner(body)
     elif dialect.name == RESPONSES:
         body = _with_model(body)
     asked = dialect.read_request(body, target).canon()
-    known_model(read_knobs(asked, faults)[0])
+    models.find(read_knobs(asked, faults)[0])
     return _answer(_COUNTS[dialect.name](input_tokens(asked)))
 
 

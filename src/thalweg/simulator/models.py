@@ -17,6 +17,7 @@ import msgspec
 from thalweg.canon.finish import FinishReason
 from thalweg.canon.parts import PartKind, Text, ToolResult
 from thalweg.canon.request import Request, Tool
+from thalweg.canon.scenario import Scenario
 from thalweg.simulator.arguments import fill_arguments, fill_schema
 from thalweg.simulator.knobs import Knobs
 from thalweg.simulator.markdown import article
@@ -79,6 +80,8 @@ class Model(msgspec.Struct, frozen=True):
     endless: bool = False
     stream_only: bool = False
     """Whether it refuses a request that does not stream."""
+    scenario: Scenario | None = None
+    """What it tells instead of speaking."""
 
 
 def speak_text(scene: Scene) -> Iterator[Passage]:

@@ -68,7 +68,9 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     tree: Tree = {}
     """The request as it came, for the vendor."""
     beginning: str = ""
-    """What the answer has said already."""
+    """What the answer has said already: the last message."""
+    turned: frozenset[str] = frozenset()
+    """The names of the knobs that were turned for this answer."""
 
     @property
     def response_id(self) -> str:
@@ -123,7 +125,7 @@ class Tally:
 def perform(order: Order, tally: Tally | None = None) -> Iterator[Beat]:
     """The whole answer: events in the order that `canon.events` demands. The `tally` is always as far as they are."""
     tally = tally or Tally(input_tokens(order.asked))
-    return _timed(_events(order, tally), order.knobs, random.Random(f"time {order.seed}"))
+    return numbered(_timed(_events(order, tally), order.knobs, random.Random(f"time {order.seed}")))
 
 
 def _events(order: Order, tally: Tally) -> Iterator[Event | _Silence]:
@@ -133,11 +135,15 @@ def _events(order: Order, tally: Tally) -> Iterator[Event | _Silence]:
         created=order.created,
         extras={"system_fingerprint": FINGERPRINT},
     )
-    indexes, turn = itertools.count(), last_turn(order.asked.messages)
+    asked = order.asked
+    if order.beginning:
+        # As it was asked before it had said anything.
+        asked = msgspec.structs.replace(asked, messages=asked.messages[:-1])
+    indexes, turn = itertools.count(), last_turn(asked.messages)
     choices = []
     for at in range(order.asked.sampling.n):
         rng = random.Random(f"choice {at} {order.seed}")
-        scene = Scene(order.asked, turn, order.knobs, at, rng, must_think=order.vendor.must_think)
+        scene = Scene(asked, turn, order.knobs, at, rng, must_think=order.vendor.must_think)
         passages = rest_of(order.model.speak(scene), order.beginning)
         choices.append(_Choice(at, order, tally, indexes).events(passages))
     finished: list[Event] = []
@@ -334,17 +340,27 @@ class _Choice:
             self._reason = FinishReason.STOP_SEQUENCE
 
 
-def _timed(events: Iterable[Event | _Silence], knobs: Knobs, rng: random.Random) -> Iterator[Beat]:
-    """Number the events and put the time between the deltas."""
-    number, waiting = 0, knobs.ttft
+def _timed(events: Iterable[Event | _Silence], knobs: Knobs, rng: random.Random) -> Iterator[tuple[float, Event]]:
+    """Put the time between the deltas: each event, and the seconds before it."""
+    waiting = knobs.ttft
     gap = 1 / knobs.pace if knobs.pace else 0.0
     for event in events:
         if isinstance(event, _Silence):
             waiting += gap * event.deltas
         elif isinstance(event, PartDelta):
-            number += 1
-            yield Beat(number, waiting, event)
+            yield waiting, event
             waiting = gap * (1 + knobs.jitter * rng.uniform(-1, 1)) if knobs.jitter else gap
         else:
-            number += isinstance(event, ChoiceFinished | UsageReported)
-            yield Beat(number, 0.0, event)
+            yield 0.0, event
+
+
+_COUNTED = (PartDelta, ChoiceFinished, UsageReported)
+"""Events that have a number of their own; any other has that of the one before it."""
+
+
+def numbered(timed: Iterable[tuple[float, Event]]) -> Iterator[Beat]:
+    """Number the events, each with the seconds before it."""
+    number = 0
+    for seconds, event in timed:
+        number += isinstance(event, _COUNTED)
+        yield Beat(number, seconds, event)

@@ -6,17 +6,20 @@ It answers as itself, or in the manner of one real provider: for good, or where 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
 
 from thalweg.canon.errors import GatewayError, InvalidRequest, MethodNotAllowed, NotFound, RequestError
 from thalweg.canon.request import Request
+from thalweg.canon.scenario import Scenario
 from thalweg.canon.script import Step
 from thalweg.dialects.base import Dialect, WireAnswer
-from thalweg.simulator.about import count_tokens, known_model, list_models, read_tree, tell_model
+from thalweg.simulator import retelling
+from thalweg.simulator.about import count_tokens, list_models, read_tree, tell_model
 from thalweg.simulator.beginning import beginning_of
-from thalweg.simulator.catalogue import MODELS
+from thalweg.simulator.catalogue import Repertoire
 from thalweg.simulator.delivery import Style, deliver_stream, deliver_whole, plain_style, whole_answer
 from thalweg.simulator.faults import table as faults
 from thalweg.simulator.knobs import FIELD, Turned, read_knobs
@@ -27,7 +30,7 @@ from thalweg.simulator.manners.table import MANNERS
 from thalweg.simulator.manners.voice import Voice, style_of
 from thalweg.simulator.models import Model
 from thalweg.simulator.paths import Headers, Place, find, told_target
-from thalweg.simulator.performance import Order, Tally, perform
+from thalweg.simulator.performance import Beat, Order, Tally, perform
 from thalweg.simulator.turn import input_tokens
 from thalweg.simulator.vendors.base import Spoken, Tree
 from thalweg.simulator.vendors.table import vendor_of
@@ -38,21 +41,34 @@ _STREAM_ONLY = "This model only support stream mode, please enable the stream pa
 """Alibaba Model Studio's own words (its page of error messages, read 2026-11)."""
 
 
+_NONE: Mapping[str, Scenario] = MappingProxyType({})
+
+
 class _Prepared(NamedTuple):
     """An answer that is to be made, and how it is brought to the wire."""
 
     order: Order
     dialect: Dialect
     style: Style
-    tally: Tally
+    beats: Iterator[Beat]
 
 
 class Simulator:
-    """A provider in every dialect it is given, by name; or, in a manner, one provider as it really behaves."""
+    """A provider in every dialect it is given, by name; or, in a manner, one provider as it really behaves.
 
-    def __init__(self, dialects: Mapping[str, Dialect], manner: Manner | None = None) -> None:
+    `scenarios` are answers that it tells again, by name; each is looked up when it is asked for.
+    """
+
+    def __init__(
+        self,
+        dialects: Mapping[str, Dialect],
+        manner: Manner | None = None,
+        *,
+        scenarios: Mapping[str, Scenario] = _NONE,
+    ) -> None:
         self._dialects = dialects
         self._manner = manner
+        self._models = Repertoire(scenarios)
 
     def refuse_key(self, authorization: bytes | None, *, seed: int) -> Iterator[Step] | None:
         """The answer to a request whose key is missing or wrong; `None` where it is to be answered as it is.
@@ -80,11 +96,11 @@ class Simulator:
             if place.wish == "nothing" or place.dialect not in self._dialects:
                 raise NotFound(f"The simulated provider has no {_shown(method)} {_shown(path)}.")
             if place.wish == "models":
-                return whole_answer(_tell_models(method, path, place, created))
+                return whole_answer(_tell_models(self._models, method, path, place, created))
             if method != b"POST":
                 raise MethodNotAllowed(f"{_shown(path)} takes POST only.")
             if place.wish == "count":
-                return whole_answer(count_tokens(self._dialects[name], target, body, faults.FAULTS))
+                return whole_answer(count_tokens(self._models, self._dialects[name], target, body, faults.FAULTS))
         except RequestError as error:
             return self._refusal(error, name)
         return self.answer(name, body, seed=seed, created=created, target=told_target(place, target, headers))
@@ -112,15 +128,15 @@ class Simulator:
             return self._refusal(error, dialect_name, seed=seed)
         if not isinstance(prepared, _Prepared):
             return prepared
-        order, dialect, style, tally = prepared
-        if (steps := faults.instead(dialect, order)) is not None:
+        order, dialect, style, beats = prepared
+        if (steps := faults.instead(dialect, order) or retelling.instead(dialect, order)) is not None:
             return steps
-        beats = faults.in_events(dialect.name, order, perform(order, tally))
+        beats = faults.in_events(dialect.name, order, beats)
         if order.asked.stream:
             sent = faults.in_frames(dialect, order, deliver_stream(dialect, order, beats, style))
         else:
             sent = faults.in_whole(dialect, order, deliver_whole(dialect, order, beats, style))
-        return faults.on_connection(order, sent)
+        return faults.on_connection(order, retelling.as_it_ended(order, sent))
 
     def _prepare(
         self, dialect_name: str, body: bytes, target: bytes, *, seed: int, created: int
@@ -133,14 +149,16 @@ class Simulator:
         name, turned = read_knobs(asked, faults.FAULTS)
         manner = self._manner_for(turned.get("manner"), dialect_name)
         if manner is None:
-            return _plainly(dialect, asked, tree, name, turned, seed=seed, created=created)
-        taken = house.take(manner, asked, name, body)
+            order = _ordered(asked, self._models.find(name), name, turned, seed=seed, created=created)
+            return _plainly(dialect, order, tree)
+        taken = house.take(manner, asked, name, self._models.get(name), body)
         if isinstance(taken, Refusal):
             return _say(manner, taken, seed)
         order = _ordered(taken.asked, taken.model, name, turned, seed=seed, created=created)
-        facts, tally = house.facts_of(manner, taken, name, seed=order.seed, created=created), Tally(input_tokens(asked))
+        facts = house.facts_of(manner, taken, name, seed=order.seed, created=created)
+        tally, beats = _performed(order)
         voice = Voice(dialect, manner, facts, tally.usage)
-        return _Prepared(order, voice.as_dialect(), style_of(manner, facts), tally)
+        return _Prepared(order, voice.as_dialect(), style_of(manner, facts), beats)
 
     def _manner_for(self, named: str | None, dialect_name: str) -> Manner | None:
         """The manner that a request asks for, or else the simulator's own."""
@@ -163,23 +181,31 @@ def _say(manner: Manner, refusal: Refusal, seed: int) -> Iterator[Step]:
     return whole_answer(manner.errors.say(refusal, house.request_id(manner, seed)))
 
 
-def _plainly(
-    dialect: Dialect, asked: Request, tree: Tree, name: str, turned: Turned, *, seed: int, created: int
-) -> _Prepared:
-    """An answer of the simulator's own. Raises `RequestError` for what it cannot answer, or its vendor would not."""
+def _plainly(dialect: Dialect, order: Order, tree: Tree) -> _Prepared:
+    """An answer of the simulator's own. Raises `RequestError` for what its vendor would not answer."""
     vendor = vendor_of(dialect.name)
-    model = MODELS[known_model(name)]
-    tally = Tally(input_tokens(asked))
-    beginning = beginning_of(tree, dialect.name)
-    if beginning:
-        # As it was asked before it had said anything.
-        asked = msgspec.structs.replace(asked, messages=asked.messages[:-1])
-    order = _ordered(vendor.reads(asked, tree), model, name, turned, seed=seed, created=created)
-    order = msgspec.structs.replace(order, vendor=vendor, tree=tree, beginning=beginning)
+    order = msgspec.structs.replace(
+        order,
+        asked=vendor.reads(order.asked, tree),
+        vendor=vendor,
+        tree=tree,
+        beginning=beginning_of(tree, dialect.name),
+    )
     faults.check(dialect.name, order)
     vendor.check(tree)
+    tally, beats = _performed(order)
     voice = vendor.voice(dialect, Spoken(order.entropy, tally.usage))
-    return _Prepared(order, voice, plain_style(order), tally)
+    return _Prepared(order, voice, plain_style(order), beats)
+
+
+def _performed(order: Order) -> tuple[Tally, Iterator[Beat]]:
+    """The events of an answer, and what counts its tokens while they come."""
+    scenario = order.model.scenario
+    if scenario is not None:
+        retold = retelling.RetoldTally(scenario)
+        return retold, retelling.retell(order, scenario, retold)
+    tally = Tally(input_tokens(order.asked))
+    return tally, perform(order, tally)
 
 
 def _with_knobs(asked: Request, tree: Tree) -> Request:
@@ -197,14 +223,16 @@ def _ordered(asked: Request, model: Model, name: str, turned: Turned, *, seed: i
         raise InvalidRequest(_STREAM_ONLY, code="invalid_parameter_error")
     knobs = model.knobs.turned(turned)
     seed = next(each for each in (knobs.seed, asked.sampling.seed, seed) if each is not None)
-    return Order(asked=asked, model=model, knobs=knobs, seed=seed, created=created)
+    return Order(asked=asked, model=model, knobs=knobs, seed=seed, created=created, turned=frozenset(turned))
 
 
-def _tell_models(method: bytes, path: bytes, place: Place, created: int) -> WireAnswer:
+def _tell_models(models: Repertoire, method: bytes, path: bytes, place: Place, created: int) -> WireAnswer:
     """The list of models, or one of them."""
     if method != b"GET":
         raise NotFound(f"The simulated provider has no {_shown(method)} {_shown(path)}.")
-    return tell_model(place.dialect, place.model, created) if place.model else list_models(place.dialect, created)
+    if not place.model:
+        return list_models(models, place.dialect, created)
+    return tell_model(models, place.dialect, place.model, created)
 
 
 def _shown(data: bytes) -> str:

@@ -135,18 +135,18 @@ def _usage_shrinking(sent: Iterator[Sent], dialect: Dialect, order: Order) -> It
 
 def _usage_beside_finish(sent: Iterator[Sent], _: Dialect, __: Order) -> Iterator[Sent]:
     """Usage stands in the frame of the finish instead of one of its own."""
-    held: Sent | None = None
+    held: list[Sent] = []  # the last frame, and the waits after it
     for each in sent:
         usage = _usage_of(each)
-        if held is not None:
-            yield _with_usage(held, usage) if usage else held
-            held = None
-        elif usage:
-            yield each
-        if isinstance(each.step, SendBody) and not usage:
-            held = each
-        elif not usage:
-            yield each
+        if usage:
+            yield from [_with_usage(held[0], usage), *held[1:]] if held else [each]
+            held = []
+        elif isinstance(each.step, SendBody):
+            yield from held
+            held = [each]
+        else:
+            held.append(each)
+    yield from held
 
 
 def _usage_frames(dialect: Dialect, order: Order, usage: Usage) -> list[bytes]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from thalweg.canon.errors import UpstreamRefused
+from thalweg.canon.errors import GatewayError, UpstreamRefused
 from thalweg.canon.script import RefuseConnection, Stall, Step
 from thalweg.dialects.base import Dialect, WireAnswer
 from thalweg.simulator.delivery import whole_answer
@@ -56,10 +56,15 @@ def _status(status: int, retry_after_s: int | None = None) -> Instead:
             retryable=status in (408, 409, 429) or status >= 500,
         )
         error.retry_after_s = knobs.retry_after or retry_after_s
-        return whole_answer(_with_status(dialect.encode_error(error), status))
+        return say_status(dialect, error, status)
 
     refuse.__doc__ = f"Status {status}{' with retry-after' if retry_after_s is not None else ''} instead of an answer."
     return refuse
+
+
+def say_status(dialect: Dialect, error: GatewayError, status: int) -> Iterator[Step]:
+    """The answer that is an error with exactly this status."""
+    return whole_answer(_with_status(dialect.encode_error(error), status))
 
 
 def _with_status(wire: WireAnswer, status: int) -> WireAnswer:

@@ -9,8 +9,9 @@ from typing import Literal
 import msgspec
 
 from thalweg.canon.request import Request
+from thalweg.canon.scenario import Begin
 from thalweg.dialects.base import WireAnswer
-from thalweg.simulator.catalogue import MODELS
+from thalweg.simulator.catalogue import MODELS, own_name
 from thalweg.simulator.manners.base import Asked, Listed, Manner
 from thalweg.simulator.manners.errors import JSON, Refusal
 from thalweg.simulator.manners.form import Facts
@@ -66,11 +67,11 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     body: dict[str, object]
 
 
-def take(manner: Manner, asked: Request, name: str, body: bytes) -> Taken | Refusal:
-    """Find the model and check the request as this provider does. The simulator's own models are here, too."""
-    own = name.removeprefix("sim/")
-    plain = MODELS.get(own)
-    listed = manner.model(name) if plain is None else _OWN_THAT_THINKS if own == "reasoning" else _OWN
+def take(manner: Manner, asked: Request, name: str, plain: Model | None, body: bytes) -> Taken | Refusal:
+    """Find the model and check the request as this provider does. The simulator's own models are here, too: `plain` is
+    the one of that name.
+    """
+    listed = manner.model(name) if plain is None else _OWN_THAT_THINKS if _thinks(plain, name) else _OWN
     if listed is None:
         return manner.errors.no_model.about(name)
     tree: dict[str, object] = msgspec.json.decode(body)
@@ -82,6 +83,13 @@ def take(manner: Manner, asked: Request, name: str, body: bytes) -> Taken | Refu
     if (refusal := manner.refuses(Asked(body=tree, request=asked, listed=listed, thinks=thinks))) is not None:
         return refusal
     return Taken(asked=asked, model=plain or _ASSISTANT, listed=listed, thinks=thinks, body=tree)
+
+
+def _thinks(plain: Model, name: str) -> bool:
+    """Whether a model of the simulator's own thinks unasked."""
+    if plain.scenario is None:
+        return own_name(name) == "reasoning"
+    return any(isinstance(step, Begin) and step.part == "reasoning" for step in plain.scenario.steps)
 
 
 def facts_of(manner: Manner, taken: Taken, name: str, *, seed: int, created: int) -> Facts:

@@ -289,6 +289,7 @@ ANTHROPIC = Vendor(
     headers=_headers,
     form="summary",
     hidden_parts=True,
+    one_choice=True,
     must_think=True,
     reads=_read,
     prover=AnthropicProver,

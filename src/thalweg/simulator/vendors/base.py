@@ -75,6 +75,8 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     """Whether thoughts that are not shown are a part all the same, which is signed."""
     must_think: bool = False
     """Whether it never calls a tool without a thought before, where it is told to think."""
+    one_choice: bool = False
+    """Whether its answers have no choices."""
     usage_last: bool = False
     """Whether usage is told after the finish, and not before it."""
     reads: Callable[[Request, Tree], Request] = _as_it_is

@@ -271,6 +271,7 @@ OPENAI = Vendor(
     response_id=_response_id,
     form="summary",
     hidden_parts=True,
+    one_choice=True,
     reads=_read,
     prover=OpenAIProver,
     check=_check,
