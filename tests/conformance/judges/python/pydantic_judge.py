@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from anthropic import AsyncAnthropic
 from kit import BASE, KEY, TIMEOUT_S, Ask, Client, Got, Way, png, serve, tools_results
+from openai import AsyncOpenAI
 from pydantic_ai import Agent, BinaryContent, Tool, ToolDefinition
 from pydantic_ai.direct import model_request, model_request_stream
 from pydantic_ai.messages import (
@@ -33,8 +35,11 @@ from pydantic_ai.providers.google import GoogleProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.settings import ModelSettings
 
-OPENAI = OpenAIProvider(base_url=f"{BASE}/v1", api_key=KEY)
-ANTHROPIC = AnthropicProvider(base_url=f"{BASE}/anthropic", api_key=KEY)
+# Their own retries would only make a refusal take longer.
+OPENAI = OpenAIProvider(openai_client=AsyncOpenAI(base_url=f"{BASE}/v1", api_key=KEY, max_retries=0))
+ANTHROPIC = AnthropicProvider(
+    anthropic_client=AsyncAnthropic(base_url=f"{BASE}/anthropic", api_key=KEY, max_retries=0)
+)
 GOOGLE = GoogleProvider(base_url=BASE, api_key=KEY)
 
 MODELS: dict[str, Any] = {
