@@ -28,7 +28,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what the relay costs against nginx.")
     parser.add_argument("--quick", action="store_true", help="a smoke test of about a minute; publishes nothing")
     parser.add_argument("--only", metavar="PHASES", help=f"some of {','.join(targets.PHASES)}; publishes nothing")
-    parser.add_argument("--pairs", action="store_true", help="every pair of two dialects, too; publishes nothing")
+    parser.add_argument(
+        "--pairs", action="store_true", help="each pair of dialects, and a bare relay; publishes nothing"
+    )
     parser.add_argument("--runs", type=int, help="interleaved runs of each target (5)")
     parser.add_argument("--seconds", type=int, help="length of each stream in the chunks phase (10)")
     parser.add_argument(
@@ -58,7 +60,7 @@ def _rows(settings: Settings) -> list[targets.Target]:
     name = targets.SUBJECT if settings.gateway == default_command() else "gateway"
     ours = [targets.gateway(settings.gateway, name), targets.metered(settings.gateway, name)]
     if settings.pairs:
-        ours += targets.pairs(settings.gateway, name)
+        ours = [targets.bare(), *ours, *targets.pairs(settings.gateway, name)]
     rows = [targets.direct(), targets.nginx(), *ours]
     if find_nginx():
         return rows

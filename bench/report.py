@@ -18,6 +18,7 @@ BEGIN = "<!-- bench:begin -->"
 END = "<!-- bench:end -->"
 
 _TITLE = "Cost of the relay against nginx"
+_MOST_COLUMNS = 8
 _CHARTED = ("chunk_cpu_us", "request_cpu_us", "stream_kib", "added_latency_p50_ms")
 
 
@@ -46,6 +47,12 @@ class Report:
             if any(spreads):
                 figures = [_text(spread, metric.digits) for spread in spreads]
                 yield [_label(metric), *figures, *(_text(ratio, 2) for ratio in ratios)]
+
+    def chunks(self) -> Iterator[list[str]]:
+        """Yield for each target what a chunk costs, and that against the yardstick."""
+        for name in self._measured():
+            cost = self.samples.spread(name, "chunk_cpu_us")
+            yield [name, _text(cost, 1), _text(self.samples.ratio(name, "chunk_cpu_us", YARDSTICK), 2)]
 
     def bars(self) -> Iterator[tuple[Bar, float, bool]]:
         """Yield the bars that were measured: the bar, Thalweg's figure, whether it holds."""
@@ -80,11 +87,16 @@ def _text(spread: Spread | None, digits: int) -> str:
 
 
 def terminal_table(report: Report) -> Table:
-    """Return the table for the terminal."""
+    """Return the table for the terminal: a line a figure; where there are too many targets for that, a line a target
+    with what a chunk costs.
+    """
+    columns, rows = report.columns(), list(report.rows())
+    if len(columns) > _MOST_COLUMNS:
+        columns, rows = ["", "CPU per chunk (µs)", f"÷ {YARDSTICK}"], list(report.chunks())
     table = Table(title="median over the runs (lowest–highest)", title_justify="left")
-    for index, column in enumerate(report.columns()):
+    for index, column in enumerate(columns):
         table.add_column(column, justify="right" if index else "left")
-    for row in report.rows():
+    for row in rows:
         table.add_row(*row)
     return table
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 
+from bench.bare import serve_bare
 from bench.gateway import API_KEY, serve_gateway
 from bench.load import Plan
 from bench.nginx import serve_nginx
@@ -109,6 +110,11 @@ def direct() -> Target:
 def nginx() -> Target:
     """Return the yardstick."""
     return Target(YARDSTICK, serve_nginx)
+
+
+def bare() -> Target:
+    """Return the least that any gateway on our stack costs."""
+    return Target("bare", serve_bare, phases=("chunks",))
 
 
 def gateway(command: str, name: str = SUBJECT) -> Target:

@@ -37,9 +37,7 @@ from pydantic_ai.settings import ModelSettings
 
 # Their own retries would only make a refusal take longer.
 OPENAI = OpenAIProvider(openai_client=AsyncOpenAI(base_url=f"{BASE}/v1", api_key=KEY, max_retries=0))
-ANTHROPIC = AnthropicProvider(
-    anthropic_client=AsyncAnthropic(base_url=f"{BASE}/anthropic", api_key=KEY, max_retries=0)
-)
+ANTHROPIC = AnthropicProvider(anthropic_client=AsyncAnthropic(base_url=f"{BASE}/anthropic", api_key=KEY, max_retries=0))
 GOOGLE = GoogleProvider(base_url=BASE, api_key=KEY)
 
 MODELS: dict[str, Any] = {
