@@ -14,7 +14,8 @@ from thalweg.relay.seam import Beginning, Seam, text_of, unended
 from thalweg.relay.translator import Translator
 
 MOST_BYTES = 4 * 1024 * 1024
-"""Of a longer stream, as it came from the upstream, nothing is kept, and it cannot be gone on with."""
+"""Of a longer stream, as it came from the upstream after the text of the attempts before it, nothing is kept, and it
+cannot be gone on with."""
 
 
 class SoFar(NamedTuple):
@@ -31,9 +32,10 @@ class Memory:
 
     __slots__ = ("_pieces", "held_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, begun_bytes: int) -> None:
+        """`begun_bytes` are those of the text that the attempts before have come to."""
         self._pieces: list[bytes] | None = []
-        self.held_bytes = 0
+        self.held_bytes = begun_bytes
 
     def keep(self, data: bytes) -> None:
         """Keep one read."""
@@ -78,7 +80,9 @@ class Memory:
 
 def memory_for(plan: Plan) -> Memory | None:
     """A memory for an attempt that could be gone on with."""
-    return Memory() if plan.continues and plan.tries is not None and plan.tries.may_continue else None
+    if not plan.goes_on:
+        return None
+    return Memory(0 if plan.beginning is None else len(plan.beginning.text.encode()))
 
 
 def seam_of(plan: Plan, beginning: Beginning) -> Seam:
@@ -91,7 +95,7 @@ def _events(plan: Plan, pieces: list[bytes]) -> list[Event]:
     """What the attempt has come to, in the numbers that the client knows: also what was held back of it."""
     decoder, frames = plan.upstream.stream_decoder(), SseDecoder(max_frame_bytes=plan.bounds.frame_bytes)
     read = [event for data in pieces for event in decoder.feed(frames.feed(data))]
-    events = unended(read + decoder.end())
+    events, _ = unended(read + decoder.end())
     if plan.beginning is None:
         return events
     return [PartStarted(index=0, kind="text"), *seam_of(plan, plan.beginning).join(events)]

@@ -68,14 +68,14 @@ def text_of(events: Iterable[Event]) -> str | None:
     return "".join(pieces) if open_ else None
 
 
-def unended(events: list[Event]) -> list[Event]:
-    """The events of a failure without the ends that it brought: what may be gone on with has not ended."""
+def unended(events: list[Event]) -> tuple[list[Event], list[Event]]:
+    """The events of a failure without the ends that it brought, and those: what may be gone on with has not ended."""
     if not events or not isinstance(events[-1], ResponseFailed):
-        return events
+        return events, []
     kept = len(events) - 1
     while kept and isinstance(events[kept - 1], PartEnded):
         kept -= 1
-    return [*events[:kept], events[-1]]
+    return [*events[:kept], events[-1]], events[kept:-1]
 
 
 class Seam:
