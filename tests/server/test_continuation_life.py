@@ -1,0 +1,288 @@
+"""What becomes of a text that broke off when its client leaves, somebody stops it, or another route runs beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from tests.server.gateway import PATIENCE_S, Caller, Running, ask, request, running, settings_of
+from tests.server.gateway import _whole_request as whole_request
+from tests.server.test_attempts import CLIENTS, ENDS, Silent, Two
+from tests.server.test_continuation import BREAKS, GRAMMARS, HEAD, WHOLE, WORDS, read, text_of
+from thalweg.canon.errors import Unavailable
+from thalweg.canon.policy import Alias, Attempts, Route
+from thalweg.ledger.entry import Reservation, Settlement
+
+GRAMMAR = GRAMMARS["moonshot"]
+MODEL = "moonshot/kimi-k3"
+Act = Callable[[socket.socket], None]
+
+
+def says(*words: str, more: bytes = b"") -> Act:
+    data = HEAD + GRAMMAR.begin + b"".join(map(GRAMMAR.word, words)) + more
+    return lambda connection: connection.sendall(data)
+
+
+def until_closed(connection: socket.socket) -> None:
+    """Wait until the other side has closed it."""
+    with contextlib.suppress(ConnectionResetError):
+        while connection.recv(65536):
+            pass
+
+
+BREAKS_OFF = [says(*WORDS[:3])]
+SAYS_NOTHING = [says()]
+GOES_ON = [says(*WORDS[3:], more=GRAMMAR.end)]
+STAYS = [says(WORDS[3]), until_closed]
+
+
+class Stage:
+    """A provider that does what a script says, one connection after the other, and a gateway in front of it."""
+
+    def __init__(self, *script: list[Act], second: str = "", **rules: Any) -> None:
+        self.asked = [threading.Event() for _ in script]
+        self.done = [threading.Event() for _ in script]
+        self._script = script
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._threads: list[threading.Thread] = []
+        self._rules = {"backoff_s": 0.001, "cool_down_after": 0, "continuations": 2} | rules
+        self._second = second
+        self.gateway: Running
+        self.gate = asyncio.Event()
+        """Held by the ledger before an attempt that goes on, where a test has closed it."""
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[Stage]:
+        url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
+        settings = settings_of(
+            MOONSHOT_BASE_URL=url,
+            MOONSHOT_API_KEY="a-key-of-the-gateway",
+            THALWEG_PROVIDER_SECOND_BASE_URL=self._second or url,
+        )
+        both = Alias(name="both", routes=(Route(model=MODEL), Route(model="second/m")))
+        settings = replace(settings, attempts=Attempts(**self._rules), aliases={"both": both})
+        self._spawn(self._serve)
+        try:
+            with running(settings) as self.gateway:
+                yield self
+        finally:
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            for thread in self._threads:
+                thread.join(PATIENCE_S)
+
+    def _spawn(self, target: Callable[..., None], *args: Any) -> None:
+        self._threads.append(threading.Thread(target=target, args=args, daemon=True))
+        self._threads[-1].start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            for at in range(len(self._script)):
+                self._spawn(self._play, at, self._listener.accept()[0])
+
+    def _play(self, at: int, connection: socket.socket) -> None:
+        with connection:
+            connection.settimeout(PATIENCE_S)
+            whole_request(connection)
+            self.asked[at].set()
+            for act in self._script[at]:
+                act(connection)
+        self.done[at].set()
+
+    def hold_ledger(self) -> threading.Event:
+        """Have the ledger wait with the entry of an attempt that goes on, until `gate` is set. Returns what says that
+        it waits.
+        """
+        waits, opened = threading.Event(), self.gateway.ledger.open
+
+        async def open_later(reservation: Reservation) -> None:
+            if reservation.continued:
+                waits.set()
+                await self.gate.wait()
+            await opened(reservation)
+
+        self.gateway.ledger.open = open_later
+        return waits
+
+    def release(self) -> None:
+        async def go() -> None:
+            self.gate.set()
+
+        self.gateway.run(go())
+
+    def send(self, caller: Caller, client: str = "chat", model: str = MODEL) -> Caller:
+        path, body = CLIENTS[client]
+        target = path.format(model=model, verb="streamGenerateContent?alt=sse")
+        return caller.send(request(target, json.dumps(body(model, True)).encode(), headers={"connection": "close"}))
+
+    def course(self) -> Any:
+        [stream_id] = self.gateway.gateway.house.live.ids
+        return self.gateway.gateway.house.live._streams[stream_id].course
+
+    def stop(self) -> Any:
+        [stream_id] = self.gateway.gateway.house.live.ids
+        return ask(self.gateway.port, f"/streams/{stream_id}", method="DELETE")
+
+    def shut_down(self) -> None:
+        course = self.course()
+
+        async def go() -> None:
+            course.shut_down(Unavailable("The gateway is shutting down."))
+
+        self.gateway.run(go())
+
+    def entry(self) -> list[str]:
+        return [outcome for _, _, outcome in Two(self.gateway).entry()]
+
+    def check_nothing_is_left(self) -> None:
+        house = self.gateway.gateway.house
+        self.gateway.until(lambda: not house.live.ids and house.budget.taken_bytes == 0)
+        postings = self.gateway.ledger.postings
+        reserved = [each.attempt for each in postings if isinstance(each, Reservation)]
+        settled = [each.attempt for each in postings if isinstance(each, Settlement)]
+        assert sorted(reserved) == sorted(settled) == list(range(1, len(reserved) + 1))
+
+
+def waits_in_the_pause(stage: Stage) -> None:
+    """The second attempt came to nothing, and the third is to be made in a while."""
+    stage.gateway.until(lambda: stage.course()._pause is not None and stage.course().exchange.plan.beginning)
+
+
+PAUSED = (BREAKS_OFF, SAYS_NOTHING, GOES_ON)
+
+
+# The client leaves.
+
+
+def test_a_client_that_leaves_in_the_pause_ends_it() -> None:
+    with Stage(*PAUSED, backoff_s=10, backoff_most_s=10)() as stage:
+        with Caller(stage.gateway.port) as caller:
+            stage.send(caller)
+            waits_in_the_pause(stage)
+        stage.gateway.until(lambda: not stage.gateway.gateway.house.live.ids)
+        assert stage.entry() == ["upstream_error", "upstream_error"]
+        stage.check_nothing_is_left()
+        assert not stage.asked[2].is_set()
+
+
+def test_a_client_that_leaves_while_the_next_attempt_is_made_is_not_asked_for() -> None:
+    with Stage(BREAKS_OFF, GOES_ON)() as stage:
+        waits = stage.hold_ledger()
+        with Caller(stage.gateway.port) as caller:
+            stage.send(caller)
+            assert waits.wait(PATIENCE_S)
+        course = stage.course()
+        stage.gateway.until(lambda: course._gone)
+        stage.release()
+        assert stage.entry() == ["upstream_error", "cancelled"]
+        stage.check_nothing_is_left()
+        assert not stage.asked[1].is_set()
+
+
+def test_a_client_that_leaves_while_it_is_gone_on_with_closes_the_upstream() -> None:
+    with Stage(BREAKS_OFF, STAYS)() as stage:
+        with Caller(stage.gateway.port) as caller:
+            stage.send(caller).reply_head()
+            said = b""
+            chunks = caller.chunks()
+            while b'" wide"' not in said and b'" is"' not in said:
+                said += next(chunks)
+            assert stage.asked[1].wait(PATIENCE_S)
+        assert stage.done[1].wait(PATIENCE_S)
+        assert stage.entry() == ["upstream_error", "cancelled"]
+        closed_ms = stage.gateway.ledger.postings[-1].upstream_closed_ms
+        assert closed_ms is not None and closed_ms < 100
+        stage.check_nothing_is_left()
+
+
+# Somebody stops it.
+
+
+def told_once(client: str, answer: bytes) -> None:
+    """A begun stream ends with one error in its dialect, and never like a good one."""
+    response = read(client, answer)
+    assert response.error is not None
+    assert WHOLE.startswith(text_of(response)) and text_of(response)
+    assert ENDS[client] not in answer.replace(b'"finishReason":null', b"")
+    assert answer.endswith(b"\r\n0\r\n\r\n")
+    assert answer.count(b'"error":{') == 1 + answer.count(b'"type":"response.failed"')
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("how", ["stop", "shut_down"])
+@pytest.mark.parametrize("when", ["in the pause", "while it is made", "while it is gone on with"])
+def test_an_answer_that_is_stopped_says_so_once(client: str, how: str, when: str) -> None:
+    scripts = {
+        "in the pause": PAUSED,
+        "while it is made": (BREAKS_OFF, GOES_ON),
+        "while it is gone on with": (BREAKS_OFF, STAYS),
+    }
+    with (
+        Stage(*scripts[when], backoff_s=10, backoff_most_s=10)() as stage,
+        Caller(stage.gateway.port) as caller,
+    ):
+        waits = stage.hold_ledger()
+        if when != "while it is made":
+            stage.release()
+        stage.send(caller, client)
+        if when == "in the pause":
+            waits_in_the_pause(stage)
+        elif when == "while it is made":
+            assert waits.wait(PATIENCE_S)
+        else:
+            assert stage.asked[1].wait(PATIENCE_S)
+            course = stage.course()
+            stage.gateway.until(lambda: course.exchange.plan.beginning and course.exchange.watch.content_seen)
+        stopping = threading.Thread(target=getattr(stage, how))
+        stopping.start()
+        if when == "while it is made":
+            course = stage.course()
+            stage.gateway.until(lambda: course._stopped)
+            stage.release()
+        told_once(client, caller.rest())
+        stopping.join(PATIENCE_S)
+        assert not stopping.is_alive()
+        stage.check_nothing_is_left()
+        assert not stage.asked[-1].is_set() or when == "while it is gone on with"
+
+
+# Another route.
+
+
+def test_the_first_of_two_at_once_is_gone_on_with_where_it_was() -> None:
+    with Silent() as second:
+
+        def slow(_: socket.socket) -> None:
+            second.until_asked()
+
+        with (
+            Stage([slow, *BREAKS_OFF], GOES_ON, second=second.url, hedge_after_s=0.05)() as stage,
+            Caller(stage.gateway.port) as caller,
+        ):
+            stage.send(caller, model="both")
+            assert text_of(read("chat", caller.rest())) == WHOLE
+            second.until_closed()
+            assert Two(stage.gateway).entry() == [
+                ("moonshot", 1, "upstream_error"),
+                ("second", 2, "cancelled"),
+                ("moonshot", 3, "complete"),
+            ]
+            stage.check_nothing_is_left()
+
+
+def test_a_text_of_an_alias_s_first_route_is_gone_on_with_there() -> None:
+    with Silent() as second, Stage(BREAKS_OFF, SAYS_NOTHING, GOES_ON, second=second.url)() as stage:
+        with Caller(stage.gateway.port) as caller:
+            stage.send(caller, model="both")
+            assert text_of(read("chat", caller.rest())) == WHOLE
+        assert [provider for provider, _, _ in Two(stage.gateway).entry()] == ["moonshot"] * 3
+        stage.check_nothing_is_left()
