@@ -73,6 +73,8 @@ class Course:
             if not exchange.faltered:
                 return None
             assert tries is not None
+            # A send may have said it before the server did.
+            self._gone = self._gone or self._pump.lost
             try:
                 await self._wait(tries.pause_s)
                 self._pump = await self._make(tries, self.unless_left, exchange.beginning)
