@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -17,10 +16,11 @@ from msgspec.structs import replace
 from tests.server.gateway import PATIENCE_S, Caller, Running, ask, request, running, settings_of
 from tests.server.gateway import _whole_request as whole_request
 from tests.server.test_attempts import CLIENTS, ENDS, Silent, Two
-from tests.server.test_continuation import BREAKS, GRAMMARS, HEAD, WHOLE, WORDS, read, text_of
+from tests.server.test_continuation import GRAMMARS, HEAD, WHOLE, WORDS, read, text_of
 from thalweg.canon.errors import Unavailable
 from thalweg.canon.policy import Alias, Attempts, Route
 from thalweg.ledger.entry import Reservation, Settlement
+from thalweg.server.log import Log
 
 GRAMMAR = GRAMMARS["moonshot"]
 MODEL = "moonshot/kimi-k3"
@@ -56,6 +56,7 @@ class Stage:
         self._threads: list[threading.Thread] = []
         self._rules = {"backoff_s": 0.001, "cool_down_after": 0, "continuations": 2} | rules
         self._second = second
+        self.logged: list[bytes] = []
         self.gateway: Running
         self.gate = asyncio.Event()
         """Held by the ledger before an attempt that goes on, where a test has closed it."""
@@ -72,7 +73,7 @@ class Stage:
         settings = replace(settings, attempts=Attempts(**self._rules), aliases={"both": both})
         self._spawn(self._serve)
         try:
-            with running(settings) as self.gateway:
+            with running(settings, log=Log(self.logged.append)) as self.gateway:
                 yield self
         finally:
             self._listener.shutdown(socket.SHUT_RDWR)
@@ -171,6 +172,9 @@ def test_a_client_that_leaves_in_the_pause_ends_it() -> None:
         stage.gateway.until(lambda: not stage.gateway.gateway.house.live.ids)
         assert stage.entry() == ["upstream_error", "upstream_error"]
         stage.check_nothing_is_left()
+        stage.gateway.until(lambda: stage.logged)
+        [line] = map(json.loads, stage.logged)
+        assert (line["status"], line["attempts"], line["continued"]) == (200, 2, 1)
         assert not stage.asked[2].is_set()
 
 

@@ -163,8 +163,8 @@ class Course:
                 await asyncio.wait([second])
             pump.exchange.speaks = rival.exchange.speaks = None
             self._rival = None
-        # Of two that failed, the one that failed last decided what follows. The one that had the client and broke off is
-        # gone on with.
+        # Of two that failed, the one that failed last decided what follows; but not where the other had the client
+        # already, and broke off.
         last = rival.exchange.plan.tries
         if (
             pump.exchange.faltered
