@@ -155,7 +155,13 @@ class Stage:
 
 def waits_in_the_pause(stage: Stage) -> None:
     """The second attempt came to nothing, and the third is to be made in a while."""
-    stage.gateway.until(lambda: stage.course()._pause is not None and stage.course().exchange.plan.beginning)
+    live = stage.gateway.gateway.house.live
+
+    def pauses() -> bool:
+        courses = [each.course for each in live._streams.values()]
+        return any(each._pause is not None and each.exchange.plan.beginning is not None for each in courses)
+
+    stage.gateway.until(pauses)
 
 
 PAUSED = (BREAKS_OFF, SAYS_NOTHING, GOES_ON)
