@@ -636,3 +636,46 @@ def test_what_is_not_gone_on_with_after_all_ends_as_ever(client: str, end: str) 
         assert [decode(each, client).choices for each in got] == [decode(got[0], client).choices] * 2
     else:
         assert got[0] == got[1]
+
+
+# Silences.
+
+
+@pytest.mark.parametrize(("client", "upstream"), PAIRS)
+def test_a_silence_of_the_attempt_that_goes_on_is_broken_as_ever(client: str, upstream: str) -> None:
+    journey = Journey(client, upstream)
+    assert journey.attempt(begun(upstream, "The ", "river"))
+    exchange = journey.exchange
+    exchange.connected(BEGIN + 1)
+    exchange.ticked(BEGIN + 9, reading=True)
+    assert not exchange.pending_bytes
+    for at in (10, 20, 30):
+        exchange.ticked(BEGIN + at, reading=True)
+        assert exchange.pending_bytes
+        journey._take(BEGIN + at)
+    assert not journey.attempt(frames_of(upstream, events_of((" runs.",))))
+    assert (journey.response.error, journey.text) == (None, "The river runs.")
+
+
+@pytest.mark.parametrize(
+    ("waits", "at", "phase"),
+    [
+        ({"first_byte_s": 5.0}, 7, "first_byte"),
+        ({"first_content_s": 5.0}, 7, "first_content"),
+        ({"whole_s": 5.0}, 6, "whole"),
+    ],
+)
+@pytest.mark.parametrize("client", CLIENTS)
+def test_an_attempt_that_is_too_slow_to_go_on_is_told_as_the_break(
+    client: str, waits: dict[str, float], at: int, phase: str
+) -> None:
+    journey = Journey(client, "openai-chat", timing=Timing(**waits), continuations=1)
+    assert journey.attempt(begun("openai-chat", "The ", "river"))
+    exchange = journey.exchange
+    exchange.connected(BEGIN + 1)
+    exchange.ticked(BEGIN + at, reading=True)
+    journey._take(BEGIN + at)
+    assert isinstance(exchange.error, UpstreamTimeout) and exchange.error.phase == phase
+    error = journey.response.error
+    assert error is not None and "broke off" in error.message
+    assert journey.text == "The river"
