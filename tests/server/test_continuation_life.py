@@ -8,6 +8,7 @@ import json
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from tests.server.test_attempts import CLIENTS, ENDS, Silent, Two
 from tests.server.test_continuation import GRAMMARS, HEAD, WHOLE, WORDS, read, text_of
 from thalweg.canon.errors import Unavailable
 from thalweg.canon.policy import Alias, Attempts, Route
+from thalweg.client.codecs import decode
 from thalweg.ledger.entry import Reservation, Settlement
 from thalweg.server.log import Log
 
@@ -296,3 +298,55 @@ def test_a_text_of_an_alias_s_first_route_is_gone_on_with_there() -> None:
             assert text_of(read("chat", caller.rest())) == WHOLE
         assert [provider for provider, _, _ in Two(stage.gateway).entry()] == ["moonshot"] * 3
         stage.check_nothing_is_left()
+
+
+# A client that does not read.
+
+MANY = tuple(f"{number:06} " * 128 for number in range(3_000))
+"""Words of an answer of some 2.7 MB."""
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_slow_client_gets_all_of_the_first_before_any_of_the_next(client: str) -> None:
+    cut = len(MANY) - 20
+    with Stage([says(*MANY[:cut])], [says(*MANY[cut:], more=GRAMMAR.end)])() as stage:
+        with Caller(stage.gateway.port) as caller:
+            stage.send(caller, client)
+            caller.reply_head()
+            course = stage.course()
+            most = []
+
+            def is_held_back() -> bool:
+                most.append(course.exchange.pending_bytes + course.exchange._underway)
+                return bool(course._pump._paused)
+
+            stage.gateway.until(is_held_back)
+            assert not stage.asked[1].is_set()
+            body = b"".join(caller.chunks())
+        assert max(most) <= 256 * 1024
+        name = {"chat": "openai-chat", "responses": "openai-responses"}.get(client, client)
+        response = decode(body, name)
+        assert (response.error, text_of(response)) == (None, "".join(MANY))
+        assert stage.entry() == ["upstream_error", "complete"]
+        stage.check_nothing_is_left()
+
+
+def test_of_many_that_broke_off_nothing_is_left() -> None:
+    rounds = 8
+    with Stage(*[BREAKS_OFF, GOES_ON] * rounds)() as stage:
+        house = stage.gateway.gateway.house
+        counts: list[tuple[int, int]] = []
+        for _ in range(rounds):
+            with Caller(stage.gateway.port) as caller:
+                stage.send(caller)
+                assert text_of(read("chat", caller.rest())) == WHOLE
+            stage.gateway.until(lambda: not house.live.ids and not stage.gateway.connections)
+            counts.append((stage.gateway.run(tasks()), len([*Path("/proc/self/fd").iterdir()])))
+        assert counts[-1][0] <= counts[0][0]
+        # The upstream's side of a connection may be closed a little later.
+        assert counts[-1][1] <= counts[0][1] + 2
+        assert house.budget.held_bytes == 0
+
+
+async def tasks() -> int:
+    return len(asyncio.all_tasks())
