@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
@@ -38,7 +39,7 @@ from thalweg.client.codecs import decode
 from thalweg.dialects.base import UpstreamSide
 from thalweg.dialects.registry import DIALECTS
 from thalweg.profiles.base import Profile
-from thalweg.profiles.providers import ANTHROPIC_REPAIRS, COMPATIBLE
+from thalweg.profiles.providers import ANTHROPIC_REPAIRS, COMPATIBLE, PROVIDERS
 from thalweg.relay.attempts import Health, Tries, Way
 from thalweg.relay.budget import Budget, Share
 from thalweg.relay.exchange import Exchange, Phase
@@ -280,6 +281,8 @@ def check_whole(journey: Journey, uncut: Response) -> None:
     assert read.usage is not None
     assert (read.usage.input_tokens, read.usage.output_tokens) == (usage.input_tokens, usage.output_tokens)
     assert journey.heads == [200]
+    numbers = [int(each) for each in re.findall(rb'"sequence_number":(\d+)', journey.got)]
+    assert numbers == [*range(len(numbers))]
     assert journey.exchange.held_bytes == 0
     assert len([part for choice in read.choices for part in choice.parts]) == 1
 
@@ -679,3 +682,16 @@ def test_an_attempt_that_is_too_slow_to_go_on_is_told_as_the_break(
     error = journey.response.error
     assert error is not None and "broke off" in error.message
     assert journey.text == "The river"
+
+
+@pytest.mark.parametrize("raw", [False, True], ids=["mended", "raw"])
+@pytest.mark.parametrize("dialect", CLIENTS)
+def test_an_error_stands_on_lines_of_its_own_wherever_the_body_ended(dialect: str, raw: bool) -> None:
+    """Where nobody goes on, too: what a frame's beginning leaves would be read as a part of it."""
+    data = b"".join(begun(dialect, "The ", "river", " runs."))
+    row = next(row for row in PROVIDERS if row.dialect == dialect)
+    for at in range(data.index(b"The ") + 4, len(data)):
+        journey = Journey(dialect, dialect, profile=row.profile, raw=raw, continuations=0)
+        assert not journey.attempt([data[:at]])
+        error = journey.response.error
+        assert error is not None and "broke off" in error.message, at
