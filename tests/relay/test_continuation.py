@@ -706,3 +706,51 @@ def test_an_error_stands_on_lines_of_its_own_wherever_the_body_ended(dialect: st
         assert not journey.attempt([data[:at]])
         error = journey.response.error
         assert error is not None and "broke off" in error.message, at
+
+
+# The attempt that goes on fails, too.
+
+_SAID_NO = b'{"type":"error","error":{"message":"no","type":"t","code":null}}'
+FAILS: dict[str, tuple[dict[str, Any], bytes, bool]] = {
+    "a head and nothing": ({}, b"", True),
+    "comments": ({}, b": wait\n\n" * 3, True),
+    "no json": ({}, b"data: {]\n\n", True),
+    "a whole error": ({"head": JSON}, _SAID_NO, True),
+    "a page": ({"head": ((b"content-type", b"text/html"),)}, b"<html>", True),
+    "500": ({"status": 500, "head": JSON}, _SAID_NO, True),
+    "529": ({"status": 529, "head": JSON}, _SAID_NO, True),
+    "400": ({"status": 400, "head": JSON}, _SAID_NO, False),
+    "401": ({"status": 401, "head": JSON}, _SAID_NO, False),
+    "404": ({"status": 404, "head": JSON}, _SAID_NO, False),
+    "429": ({"status": 429, "head": JSON}, _SAID_NO, False),
+    "302": ({"status": 302}, b"", True),
+}
+"""How, with what body, and whether it is tried once more."""
+
+
+@pytest.mark.parametrize("fails", FAILS)
+@pytest.mark.parametrize(("client", "upstream"), PAIRS)
+def test_where_it_fails_again_and_again_the_first_break_is_told(client: str, upstream: str, fails: str) -> None:
+    how, body, again = FAILS[fails]
+    journey = Journey(client, upstream, continuations=3)
+    assert journey.attempt(begun(upstream, "The ", "river"))
+    for left in (2, 1, 0):
+        assert journey.attempt([body], **how) is (again and bool(left))
+        if not again:
+            break
+    error = journey.response.error
+    assert error is not None and "broke off before" in error.message
+    assert journey.text == "The river"
+    assert journey.got.count(b"continued_at") == 0
+    assert len(journey.attempts) == (4 if again else 2)
+
+
+@pytest.mark.parametrize("fails", [name for name, (_, _, again) in FAILS.items() if again])
+@pytest.mark.parametrize(("client", "upstream"), PAIRS)
+def test_where_it_fails_once_it_is_tried_again(client: str, upstream: str, fails: str) -> None:
+    how, body, _ = FAILS[fails]
+    journey = Journey(client, upstream)
+    assert journey.attempt(begun(upstream, *WORDS[:2]))
+    assert journey.attempt([body], **how)
+    assert not journey.attempt([rest_of(upstream, journey.plan.told)])
+    check_whole(journey, uncut(client, upstream))
