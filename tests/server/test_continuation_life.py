@@ -254,7 +254,8 @@ def test_an_answer_that_is_stopped_says_so_once(client: str, how: str, when: str
             assert stage.asked[1].wait(PATIENCE_S)
             course = stage.course()
             stage.gateway.until(lambda: course.exchange.plan.beginning and course.exchange.watch.content_seen)
-        stopping = threading.Thread(target=getattr(stage, how))
+        replies: list[Any] = []
+        stopping = threading.Thread(target=lambda: replies.append(getattr(stage, how)()))
         stopping.start()
         if when == "while it is made":
             course = stage.course()
@@ -264,6 +265,10 @@ def test_an_answer_that_is_stopped_says_so_once(client: str, how: str, when: str
         stopping.join(PATIENCE_S)
         assert not stopping.is_alive()
         stage.check_nothing_is_left()
+        if how == "stop":
+            [entry] = stage.gateway.ledger.last_entries(1)
+            told = replies[0].json
+            assert (told["tokens"], told["source"]) == (entry.usage.output_tokens, entry.usage_source)
         assert not stage.asked[-1].is_set() or when == "while it is gone on with"
 
 

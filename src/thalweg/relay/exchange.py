@@ -26,7 +26,7 @@ from thalweg.canon.errors import Cancelled, GatewayError, OurError, UpstreamBrok
 from thalweg.canon.events import Event, ResponseEnded, ResponseFailed
 from thalweg.canon.fold import Fold, unfold
 from thalweg.canon.response import Response
-from thalweg.canon.usage import Usage, UsageSource, estimate_tokens
+from thalweg.canon.usage import WEAKEST_FIRST, Usage, UsageSource, estimate_tokens
 from thalweg.dialects.base import Relayer, Watch, watch_of
 from thalweg.framing.sse import Frame, SseDecoder
 from thalweg.relay.adapter import Adapter
@@ -662,7 +662,7 @@ class Exchange:
         if tries is None or memory is None or relayer is None or self.watch.finishes:
             return False
         relayer.settle()
-        so_far = SoFar(self._usage()[0], error, self.first_delivered_at, self.said_at)
+        so_far = SoFar(*self.account(), error, self.first_delivered_at, self.said_at)
         beginning = memory.beginning(self.plan, relayer, so_far)
         if beginning is None or not tries.goes_on_with(error, now, advanced=self.watch.content_seen):
             return False
@@ -819,6 +819,16 @@ class Exchange:
             faltered=self.faltered,
             broke_off=self.beginning is not None,
         )
+
+    def account(self) -> tuple[Usage, UsageSource]:
+        """What the answer has used so far, and how well that is known: this attempt, and those that it goes on with."""
+        usage, source = self._usage()
+        beginning = self.plan.beginning
+        if beginning is None:
+            return usage, source
+        # Who refused has used nothing.
+        sources = [beginning.usage_source] + ([source] if (self.upstream_status or 0) < 400 else [])
+        return beginning.usage.plus(usage), min(sources, key=WEAKEST_FIRST.index)
 
     def _usage(self) -> tuple[Usage, UsageSource]:
         """What the upstream said, nothing where it was never asked, else a guess from what was read of it, if any."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from thalweg.canon.errors import GatewayError, RequestError
 from thalweg.canon.events import Event, PartStarted, ResponseFailed
-from thalweg.canon.usage import Usage
+from thalweg.canon.usage import Usage, UsageSource
 from thalweg.dialects.base import Relayer, StreamEncoder, Watch
 from thalweg.framing.sse import SseDecoder
 from thalweg.relay.plan import Plan
@@ -22,6 +22,8 @@ class SoFar(NamedTuple):
     """What an exchange knows of an attempt that broke off."""
 
     usage: Usage
+    """Also of those that it went on with."""
+    usage_source: UsageSource
     error: GatewayError
     first_delivered_at: float | None
     said_at: float
@@ -71,7 +73,8 @@ class Memory:
             encoder=encoder,
             adapter=adapter,
             listener=listener,
-            usage=so_far.usage if before is None else before.usage.plus(so_far.usage),
+            usage=so_far.usage,
+            usage_source=so_far.usage_source,
             error=so_far.error if before is None or advanced else before.error,
             first_delivered_at=so_far.first_delivered_at,
             said_at=so_far.said_at,

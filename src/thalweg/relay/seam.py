@@ -27,7 +27,7 @@ from thalweg.canon.events import (
     ResponseStarted,
     UsageReported,
 )
-from thalweg.canon.usage import Usage
+from thalweg.canon.usage import Usage, UsageSource
 from thalweg.dialects.base import StreamEncoder
 from thalweg.relay.adapter import Adapter
 
@@ -47,6 +47,7 @@ class Beginning(msgspec.Struct, frozen=True, kw_only=True):
     listener: Any
     usage: Usage
     """What the attempts so far have cost, as far as is known."""
+    usage_source: UsageSource
     error: GatewayError
     """Why it broke off first: what the client is told if it is not gone on with after all."""
     first_delivered_at: float | None
