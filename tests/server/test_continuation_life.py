@@ -61,7 +61,7 @@ class Stage:
         self.logged: list[bytes] = []
         self.gateway: Running
         self.gate = asyncio.Event()
-        """Held by the ledger before an attempt that goes on, where a test has closed it."""
+        """What the ledger waits for before a further attempt, where a test has it do so."""
 
     @contextlib.contextmanager
     def __call__(self) -> Iterator[Stage]:
@@ -102,13 +102,13 @@ class Stage:
         self.done[at].set()
 
     def hold_ledger(self) -> threading.Event:
-        """Have the ledger wait with the entry of an attempt that goes on, until `gate` is set. Returns what says that
-        it waits.
+        """Have the ledger wait with the entry of a further attempt, until `gate` is set. Returns what says that it
+        waits.
         """
         waits, opened = threading.Event(), self.gateway.ledger.open
 
         async def open_later(reservation: Reservation) -> None:
-            if reservation.continued:
+            if reservation.attempt > 1:
                 waits.set()
                 await self.gate.wait()
             await opened(reservation)
@@ -186,8 +186,9 @@ def test_a_client_that_leaves_in_the_pause_ends_it() -> None:
         assert not stage.asked[2].is_set()
 
 
-def test_a_client_that_leaves_while_the_next_attempt_is_made_is_not_asked_for() -> None:
-    with Stage(BREAKS_OFF, GOES_ON)() as stage:
+@pytest.mark.parametrize("first", [BREAKS_OFF, SAYS_NOTHING], ids=["gone on with", "tried again"])
+def test_a_client_that_leaves_while_the_next_attempt_is_made_is_not_asked_for(first: list[Act]) -> None:
+    with Stage(first, GOES_ON)() as stage:
         waits = stage.hold_ledger()
         with Caller(stage.gateway.port) as caller:
             stage.send(caller)
