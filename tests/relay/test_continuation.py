@@ -158,6 +158,7 @@ class Journey:
         timing: Timing | None = None,
         continuations: int = 9,
         raw: bool = False,
+        array: bool = False,
     ) -> None:
         self.attempts: list[Told] = []
         self.upstream, self._trims, self._client = upstream, trims, client
@@ -173,12 +174,12 @@ class Journey:
             sent = DIALECTS[upstream].encode_request(asked, model="m-up", profile=profile, stream=True, losses=losses)
         self.plan = Plan(
             stream_id="str_1",
-            asked=DIALECTS[client].read_request(body or asked_in(client), *target_of(client)),
+            asked=DIALECTS[client].read_request(body or asked_in(client), *target_of(client, array=array)),
             dialect=DIALECTS[client],
             upstream=UpstreamSide(DIALECTS[upstream], profile, provider="acme", key_name="ACME_API_KEY"),
             upstream_streams=True,
             sent=sent,
-            request=None if same else replace(asked, dialect=client),
+            request=None if same or array else replace(asked, dialect=client),
             created=1,
             tries=self._tries,
             timing=timing or Timing(),
@@ -246,8 +247,10 @@ def text_of(response: Response) -> str:
     return "".join(part.text for choice in response.choices for part in choice.parts if isinstance(part, Text))
 
 
-def target_of(client: str) -> tuple[bytes, ...]:
-    return (b"/v1beta/models/m:streamGenerateContent?alt=sse",) if client == "gemini" else ()
+def target_of(client: str, *, array: bool) -> tuple[bytes, ...]:
+    """Gemini's clients say it there if they want events; else they get an array of answers."""
+    path = b"/v1beta/models/m:streamGenerateContent"
+    return (path if array else path + b"?alt=sse",) if client == "gemini" else ()
 
 
 def asked_in(client: str, **more: Any) -> bytes:
@@ -754,3 +757,45 @@ def test_where_it_fails_once_it_is_tried_again(client: str, upstream: str, fails
     assert journey.attempt([body], **how)
     assert not journey.attempt([rest_of(upstream, journey.plan.told)])
     check_whole(journey, uncut(client, upstream))
+
+
+# Odd framing.
+
+ODD: dict[str, Callable[[bytes], bytes]] = {
+    "crlf": lambda data: data.replace(b"\n", b"\r\n"),
+    "cr": lambda data: data.replace(b"\n", b"\r"),
+    "no space": lambda data: data.replace(b": {", b":{"),
+    "comments": lambda data: data.replace(b"\n\n", b"\n\n: wait\n\n"),
+    "identifiers": lambda data: data.replace(b"data: ", b"id: 7\ndata: "),
+}
+
+
+@pytest.mark.parametrize("end", ["a clean end", "a reset"])
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize(("client", "upstream", "raw"), WAYS)
+def test_odd_framing_is_cut_and_joined_as_well(client: str, upstream: str, raw: bool, odd: str, end: str) -> None:
+    data, wanted = ODD[odd](stream_of(upstream)), uncut(client, upstream)
+    begins, ends = data.index(b"river"), data.index(b"runs.")
+    for at in range(begins, ends, 11):
+        journey = Journey(client, upstream, raw=raw)
+        assert journey.attempt([data[:at]], ENDS[end](upstream)), at
+        assert WHOLE.startswith(journey.plan.told), at
+        assert not journey.attempt(split(ODD[odd](rest_of(upstream, journey.plan.told)), 50)), at
+        assert (journey.response.error, journey.text) == (None, text_of(wanted)), at
+
+
+@pytest.mark.parametrize("upstream", PROFILES)
+def test_an_array_of_answers_stays_one(upstream: str) -> None:
+    for at in cuts(upstream)[::11]:
+        for goes_on in (True, False):
+            journey = Journey("gemini", upstream, array=True)
+            exchange = journey.exchange
+            assert journey.attempt([stream_of(upstream)[:at]])
+            if goes_on:
+                assert not journey.attempt([rest_of(upstream, journey.plan.told)])
+                assert (journey.response.error, journey.text) == (None, WHOLE)
+            else:
+                assert exchange.beginning is not None
+                exchange.breaks_off(exchange.beginning.error)
+                journey.got += exchange.take()
+            assert ("error" in json.loads(journey.got)[-1]) is not goes_on

@@ -18,6 +18,7 @@ from tests.server.gateway import PATIENCE_S, Caller, Running, ask, request, runn
 from tests.server.gateway import _whole_request as whole_request
 from tests.server.test_attempts import CLIENTS, ENDS, Silent, Two
 from tests.server.test_continuation import GRAMMARS, HEAD, WHOLE, WORDS, read, text_of
+from tests.server.test_metrics import look
 from thalweg.canon.errors import Unavailable
 from thalweg.canon.policy import Alias, Attempts, Route
 from thalweg.client.codecs import decode
@@ -303,6 +304,10 @@ def test_a_text_of_an_alias_s_first_route_is_gone_on_with_there() -> None:
             stage.send(caller, model="both")
             assert text_of(read("chat", caller.rest())) == WHOLE
         assert [provider for provider, _, _ in Two(stage.gateway).entry()] == ["moonshot"] * 3
+        page = look(stage.gateway)
+        assert page.value("continuations_total", upstream="moonshot") == 2
+        assert page.value("failovers_total") == 0
+        assert page.value("requests_total") == 1
         stage.check_nothing_is_left()
 
 
