@@ -217,6 +217,21 @@ def test_a_card_tells_of_each_attempt(tmp_path: Path) -> None:
     assert (told["attempts"], [each["provider"] for each in told["each_attempt"]]) == (2, ["ark", "ling"])
 
 
+@pytest.mark.parametrize(
+    ("language", "row"), [("en", "continued 1 × where it had broken off"), ("zh", "续写 1 次，从中断处接着写")]
+)
+def test_a_card_tells_that_a_text_was_gone_on_with(tmp_path: Path, language: str, row: str) -> None:
+    broke = {"outcome": "upstream_error", "usage_source": "estimated"}
+    asked = {"request_id": "resumed"}
+    fill(tmp_path, [(asked, broke), (asked | {"attempt": 2, "continued": True}, {}), ({"request_id": "plain"}, {})])
+    card = thalweg(tmp_path, "logs", "resumed", THALWEG_LANG=language).stdout
+    assert row in [" ".join(line.split()) for line in card.splitlines()]
+    assert row.split(maxsplit=1)[0] not in thalweg(tmp_path, "logs", "plain", THALWEG_LANG=language).stdout
+    (line,) = thalweg(tmp_path, "logs", "resumed", "--json").stdout.splitlines()
+    told = json.loads(line)
+    assert (told["continued"], [each["continued"] for each in told["each_attempt"]]) == (1, [0, 1])
+
+
 def test_a_card_of_one_under_way_has_no_line_yet(tmp_path: Path) -> None:
     fill(tmp_path, [({"request_id": "open"}, None)])
     card = thalweg(tmp_path, "logs", "open").stdout

@@ -263,6 +263,20 @@ async def test_two_attempts_are_one_entry_with_the_facts_of_the_last_and_the_tok
     assert entry.usage_source == "counted"
 
 
+async def test_an_entry_says_how_often_a_text_was_gone_on_with(house: House) -> None:
+    for attempt, goes_on in enumerate((False, True, True), start=1):
+        await house.ledger.open(replace(ASKED, attempt=attempt, continued=goes_on))
+        house.ledger.settle(replace(ANSWERED, attempt=attempt))
+    await house.ledger.open(replace(ASKED, request_id="another"))
+    await house.ledger.flush()
+    house.crash()
+
+    assert [(entry.request_id, entry.attempts, entry.continued) for entry in house.entries()] == [
+        ("another", 1, 0),
+        ("r1", 3, 2),
+    ]
+
+
 SOURCES = [
     pytest.param([("upstream_error", "unknown"), ("complete", "reported")], "unknown", id="the weakest counts"),
     pytest.param([("upstream_error", "estimated"), ("complete", "counted")], "estimated", id="estimated under counted"),

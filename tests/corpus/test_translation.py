@@ -27,6 +27,7 @@ from thalweg.dialects.registry import DIALECTS
 from thalweg.framing.sse import SseDecoder
 from thalweg.profiles.base import Profile
 from thalweg.profiles.providers import SIMULATOR
+from thalweg.relay.adapter import Adapter
 from thalweg.relay.translator import Reader, Translator
 
 pytestmark = pytest.mark.usefixtures("corpus_root")
@@ -58,7 +59,7 @@ class Translated:
         encoder = DIALECTS[client].stream_encoder(ASKED, response_id="own-1", model="m", created=1)
         decoder = DIALECTS[upstream].stream_decoder(profile=PROFILE, provider="acme")
         self.said: list[Event] = []
-        self.relayer = Translator(Reader(decoder, UpstreamBody(body=b""), self), encoder)
+        self.relayer = Translator(Reader(decoder, Adapter(UpstreamBody(body=b"")), self), encoder)
         self.sent: list[bytes] = []
 
     def hear(self, events: list[Event]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from thalweg.canon.errors import Conflict, Unavailable
 from thalweg.canon.usage import Usage
@@ -639,6 +639,34 @@ def test_migrations_go_on_where_the_file_stands(tmp_path: Path, monkeypatch: pyt
 
     assert [row[1] for row in connection.execute("PRAGMA table_info (one)")] == ["a", "b"]
     connection.close()
+
+
+async def test_a_file_from_before_texts_were_gone_on_with_is_brought_up_to_date(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    all_steps = store._migrations()
+    path = tmp_path / "ledger.db"
+    monkeypatch.setattr(store, "_migrations", lambda: all_steps[:1])
+    old = connect_for_writing(path)
+    migrate(old)
+    names = [row[1] for row in old.execute("PRAGMA table_info (posting)") if row[1] != "seq"]
+    assert "continued" not in names
+    told = dict(zip(Reservation.__struct_fields__, astuple(ASKED), strict=True)) | {"kind": "reserved"}
+    values = [told.get(name) for name in names]
+    old.execute(f"INSERT INTO posting ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values)
+    old.close()
+    monkeypatch.setattr(store, "_migrations", lambda: all_steps)
+
+    ledger = SqliteLedger(path)
+    await ledger.recover()
+    await ledger.open(replace(ASKED, request_id="new"))
+    await ledger.open(replace(ASKED, request_id="new", attempt=2, continued=True))
+    await ledger.close()
+    entries = {entry.request_id: entry for entry in last_entries(path, 10)}
+    assert {name: (entry.attempts, entry.continued) for name, entry in entries.items()} == {
+        ASKED.request_id: (1, 0),
+        "new": (2, 1),
+    }
 
 
 async def test_the_columns_for_money_wait_unused(house: House) -> None:

@@ -8,6 +8,8 @@ import msgspec
 
 UsageSource = Literal["reported", "counted", "estimated", "unknown"]
 """How we know: the upstream said it; we counted tokens in what we read; we estimated from text; nobody knows."""
+WEAKEST_FIRST: tuple[UsageSource, ...] = ("unknown", "estimated", "counted", "reported")
+"""A sum is known as well as the weakest of its parts."""
 
 
 MOST_TOKENS = 10**12

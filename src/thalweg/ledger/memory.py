@@ -12,12 +12,10 @@ import msgspec
 from msgspec.structs import asdict
 
 from thalweg.canon.errors import Conflict, Unavailable
-from thalweg.canon.usage import Usage, UsageSource
+from thalweg.canon.usage import WEAKEST_FIRST, Usage, UsageSource
 from thalweg.ledger.entry import Entry, Reservation, Settlement, believable, crashed
 
 Posting = Reservation | Settlement
-
-_WEAKEST_FIRST: tuple[UsageSource, ...] = ("unknown", "estimated", "counted", "reported")
 
 
 class MemoryLedger:
@@ -130,4 +128,4 @@ def _sum_known(counts: Iterable[int | None]) -> int | None:
 
 def _weakest(settled: list[Settlement]) -> UsageSource | None:
     served = [each for each in settled if each.outcome != "refused"] or settled
-    return min((each.usage_source for each in served), key=_WEAKEST_FIRST.index, default=None)
+    return min((each.usage_source for each in served), key=WEAKEST_FIRST.index, default=None)

@@ -250,15 +250,16 @@ class Tries:
 
     def goes_on_with(self, error: GatewayError, now: float, *, advanced: bool) -> bool:
         """Whether an answer that the client has seen of, and that broke off, is gone on with: the same way, at once if
-        the attempt has `advanced` it, else after a pause.
+        the attempt has `advanced` it, else after a pause, and never sooner than it said itself.
         """
         said = verdict(error)
         broke_off = said is Verdict.AGAIN or (said is Verdict.ELSEWHERE and isinstance(error, UpstreamTimeout))
-        if not broke_off or not self.may_continue:
+        pause_s = max(0.0 if advanced else self._backoff_s(self.way), error.retry_after_s or 0.0)
+        if not broke_off or not self.may_continue or pause_s > self._shared.rules.backoff_most_s:
             return False
         self._shared.continued += 1
         self.withdrawn()
-        self._go(self.way, 0.0 if advanced else self._backoff_s(self.way), now)
+        self._go(self.way, pause_s, now)
         return True
 
     def _go(self, way: Way, pause_s: float, now: float) -> None:

@@ -73,6 +73,8 @@ class Course:
             if not exchange.faltered:
                 return None
             assert tries is not None
+            # A send may have said it before the server did.
+            self._gone = self._gone or self._pump.lost
             try:
                 await self._wait(tries.pause_s)
                 self._pump = await self._make(tries, self.unless_left, exchange.beginning)
@@ -84,10 +86,20 @@ class Course:
                 # That a request cannot be put to the next one is no news to the client; what failed before is.
                 error = failed if isinstance(failed, OurError) else exchange.error
             else:
+                self._catch_up()
                 continue
             if exchange.beginning is not None and error is not None:
                 await self._pump.break_off(error)
             return error
+
+    def _catch_up(self) -> None:
+        """Tell a pump that was just made what has happened while it was."""
+        if self._gone:
+            self._pump.client_left()
+        elif isinstance(self._stopped, Cancelled):
+            self._pump.cancel(self._stopped)
+        elif self._stopped is not None:
+            self._pump.shut_down(self._stopped)
 
     async def unless_left(self, work: Coroutine[Any, Any, T]) -> T:
         """What `work` comes to, between two attempts. Raises what it raises, and `Left`."""
@@ -151,9 +163,15 @@ class Course:
                 await asyncio.wait([second])
             pump.exchange.speaks = rival.exchange.speaks = None
             self._rival = None
-        # Of two that failed, the one that failed last decided what follows.
+        # Of two that failed, the one that failed last decided what follows; but not where the other had the client
+        # already, and broke off.
         last = rival.exchange.plan.tries
-        if pump.exchange.faltered and last is not None and (not rival.exchange.faltered or last.goes_on):
+        if (
+            pump.exchange.faltered
+            and pump.exchange.beginning is None
+            and last is not None
+            and (not rival.exchange.faltered or last.goes_on)
+        ):
             self._pump = rival
 
     def _won_by(self, rival: Pump) -> None:

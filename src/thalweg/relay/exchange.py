@@ -26,9 +26,9 @@ from thalweg.canon.errors import Cancelled, GatewayError, OurError, UpstreamBrok
 from thalweg.canon.events import Event, ResponseEnded, ResponseFailed
 from thalweg.canon.fold import Fold, unfold
 from thalweg.canon.response import Response
-from thalweg.canon.usage import Usage, UsageSource, estimate_tokens
-from thalweg.dialects.base import Relayer, Watch, count_chars, watch_of
-from thalweg.framing.sse import SseDecoder
+from thalweg.canon.usage import WEAKEST_FIRST, Usage, UsageSource, estimate_tokens
+from thalweg.dialects.base import Relayer, Watch, watch_of
+from thalweg.framing.sse import Frame, SseDecoder
 from thalweg.relay.adapter import Adapter
 from thalweg.relay.budget import SMALL_BYTES, Share, no_room
 from thalweg.relay.memory import SoFar, memory_for, seam_of
@@ -208,6 +208,9 @@ class Exchange:
             self.first_delivered_at = now
         if self.over:
             self.ended_at = now
+            if self.beginning is not None:
+                times = {"first_delivered_at": self.first_delivered_at, "said_at": now}
+                self.beginning = msgspec.structs.replace(self.beginning, **times)
         if self.share.answer_bytes:
             self._weigh(now)
 
@@ -467,8 +470,11 @@ class Exchange:
         assert self._relayer is not None
         if self._memory is not None:
             self._memory.keep(b"\n\n")  # as the end of the body ends the last frame
-        self._say(self._relayer.feed(self._decoder.end()))
-        self._say(self._relayer.end())
+        frames = self._decoder.end()
+        said, more = self._relayer.feed(frames), self._relayer.end()
+        if said and self.watch.error is not None:
+            said = _closed(said, frames[-1])
+        self._say(said + more)
         if self.watch.error is not None:
             self._fail(self.watch.error, now)
         else:
@@ -656,7 +662,7 @@ class Exchange:
         if tries is None or memory is None or relayer is None or self.watch.finishes:
             return False
         relayer.settle()
-        so_far = SoFar(self._usage()[0], error, self.first_delivered_at, self.said_at)
+        so_far = SoFar(*self.account(), error, self.first_delivered_at, self.said_at)
         beginning = memory.beginning(self.plan, relayer, so_far)
         if beginning is None or not tries.goes_on_with(error, now, advanced=self.watch.content_seen):
             return False
@@ -669,7 +675,11 @@ class Exchange:
         """What was to be gone on with is not, after all: the client is told."""
         assert self.beginning is not None
         self.faltered = self.client_gone = False
-        self._say(self.beginning.encoder.encode([ResponseFailed(error=error)]))
+        relayer = self._relayer
+        if isinstance(relayer, Translator):
+            self._say([relayer.fail(error)])
+        else:
+            self._say(self.beginning.encoder.encode([ResponseFailed(error=error)]))
 
     def _tell(self, error: GatewayError) -> None:
         if self.phase is Phase.SENDING and not self.plan.asked.stream:
@@ -810,6 +820,16 @@ class Exchange:
             broke_off=self.beginning is not None,
         )
 
+    def account(self) -> tuple[Usage, UsageSource]:
+        """What the answer has used so far, and how well that is known: this attempt, and those that it goes on with."""
+        usage, source = self._usage()
+        beginning = self.plan.beginning
+        if beginning is None:
+            return usage, source
+        # Who refused has used nothing.
+        sources = [beginning.usage_source] + ([source] if (self.upstream_status or 0) < 400 else [])
+        return beginning.usage.plus(usage), min(sources, key=WEAKEST_FIRST.index)
+
     def _usage(self) -> tuple[Usage, UsageSource]:
         """What the upstream said, nothing where it was never asked, else a guess from what was read of it, if any."""
         if self.watch.usage is not None:
@@ -819,7 +839,7 @@ class Exchange:
         if not self.watch.deltas:
             return Usage(), "unknown"
         made = estimate_tokens(self.watch.narrow_chars, self.watch.wide_chars)
-        read = estimate_tokens(*self.plan.asked.prompt_chars()) + estimate_tokens(*count_chars(self.plan.told))
+        read = estimate_tokens(*self.plan.prompt_chars())
         return Usage(input_tokens=read, output_tokens=max(made, 1)), "estimated"
 
     def _reported(self, usage: Usage) -> tuple[Usage, UsageSource]:
@@ -833,13 +853,13 @@ class Exchange:
 
 def _reader(plan: Plan) -> Reader:
     # One dialect on both sides says what its provider says, and no more.
-    chars = None if plan.sent is None else plan.asked.prompt_chars
+    chars = None if plan.sent is None else plan.prompt_chars
     decoder, beginning = plan.upstream.stream_decoder(), plan.beginning
     if beginning is None:
         adapter = None if plan.sent is None else Adapter(plan.sent)
-        return Reader(decoder, adapter, plan.listener, chars, leaves_open=plan.continues)
+        return Reader(decoder, adapter, plan.listener, chars, leaves_open=plan.goes_on)
     seam = seam_of(plan, beginning)
-    return Reader(decoder, beginning.adapter, beginning.listener, chars, seam, leaves_open=plan.continues)
+    return Reader(decoder, beginning.adapter, beginning.listener, chars, seam, leaves_open=plan.goes_on)
 
 
 def _relayer(plan: Plan) -> Relayer:
@@ -856,7 +876,15 @@ def _relayer(plan: Plan) -> Relayer:
 
 _JSON = (b"content-type", b"application/json")
 _WHOLE_KEEPALIVE = b"\n"
+_BLANK_LINES = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _STREAM_HEADERS: Headers = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+
+def _closed(said: list[bytes], last: Frame) -> list[bytes]:
+    """What was said of a frame within which the body ended, so that something of ours can follow."""
+    if not (last.data or b"").strip():
+        return []
+    return said if said[-1].endswith(_BLANK_LINES) else [*said, b"\n\n"]
 
 
 def _over(most_s: float, waited_s: float) -> bool:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from thalweg.canon.errors import GatewayError, RequestError
 from thalweg.canon.events import Event, PartStarted, ResponseFailed
-from thalweg.canon.usage import Usage
+from thalweg.canon.usage import Usage, UsageSource
 from thalweg.dialects.base import Relayer, StreamEncoder, Watch
 from thalweg.framing.sse import SseDecoder
 from thalweg.relay.plan import Plan
@@ -14,13 +14,16 @@ from thalweg.relay.seam import Beginning, Seam, text_of, unended
 from thalweg.relay.translator import Translator
 
 MOST_BYTES = 4 * 1024 * 1024
-"""Of a longer stream, as it came from the upstream, nothing is kept, and it cannot be gone on with."""
+"""Of a longer stream, as it came from the upstream after the text of the attempts before it, nothing is kept, and it
+cannot be gone on with."""
 
 
 class SoFar(NamedTuple):
     """What an exchange knows of an attempt that broke off."""
 
     usage: Usage
+    """Also of those that it went on with."""
+    usage_source: UsageSource
     error: GatewayError
     first_delivered_at: float | None
     said_at: float
@@ -31,9 +34,10 @@ class Memory:
 
     __slots__ = ("_pieces", "held_bytes")
 
-    def __init__(self) -> None:
+    def __init__(self, begun_bytes: int) -> None:
+        """`begun_bytes` are those of the text that the attempts before have come to."""
         self._pieces: list[bytes] | None = []
-        self.held_bytes = 0
+        self.held_bytes = begun_bytes
 
     def keep(self, data: bytes) -> None:
         """Keep one read."""
@@ -69,7 +73,8 @@ class Memory:
             encoder=encoder,
             adapter=adapter,
             listener=listener,
-            usage=so_far.usage if before is None else before.usage.plus(so_far.usage),
+            usage=so_far.usage,
+            usage_source=so_far.usage_source,
             error=so_far.error if before is None or advanced else before.error,
             first_delivered_at=so_far.first_delivered_at,
             said_at=so_far.said_at,
@@ -78,7 +83,9 @@ class Memory:
 
 def memory_for(plan: Plan) -> Memory | None:
     """A memory for an attempt that could be gone on with."""
-    return Memory() if plan.continues and plan.tries is not None and plan.tries.may_continue else None
+    if not plan.goes_on:
+        return None
+    return Memory(0 if plan.beginning is None else len(plan.beginning.text.encode()))
 
 
 def seam_of(plan: Plan, beginning: Beginning) -> Seam:
@@ -91,7 +98,7 @@ def _events(plan: Plan, pieces: list[bytes]) -> list[Event]:
     """What the attempt has come to, in the numbers that the client knows: also what was held back of it."""
     decoder, frames = plan.upstream.stream_decoder(), SseDecoder(max_frame_bytes=plan.bounds.frame_bytes)
     read = [event for data in pieces for event in decoder.feed(frames.feed(data))]
-    events = unended(read + decoder.end())
+    events, _ = unended(read + decoder.end())
     if plan.beginning is None:
         return events
     return [PartStarted(index=0, kind="text"), *seam_of(plan, plan.beginning).join(events)]

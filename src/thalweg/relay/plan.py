@@ -6,7 +6,7 @@ import msgspec
 
 from thalweg.canon.policy import Leave, Timeouts
 from thalweg.canon.request import Request
-from thalweg.dialects.base import Dialect, UpstreamBody, UpstreamSide, WireRequest
+from thalweg.dialects.base import Dialect, UpstreamBody, UpstreamSide, WireRequest, count_chars
 from thalweg.relay.attempts import Tries
 from thalweg.relay.seam import Beginning
 from thalweg.relay.translator import Listener
@@ -69,6 +69,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     def answer_id(self) -> str:
         """The name of the answer where it is ours to give one."""
         return self.dialect.id_prefix + self.stream_id
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether another attempt may go on with the answer if it breaks off now."""
+        return self.continues and self.tries is not None and self.tries.may_continue
+
+    def prompt_chars(self) -> tuple[int, int]:
+        """Characters of what the upstream reads, ASCII and others: the client's messages, and what it was told."""
+        (narrow, wide), (told_narrow, told_wide) = self.asked.prompt_chars(), count_chars(self.told)
+        return narrow + told_narrow, wide + told_wide
 
     def canon(self) -> Request:
         """The client's request in no dialect."""

@@ -63,6 +63,7 @@ class Pump:
         "_waiter",
         "aborted_at",
         "exchange",
+        "lost",
     )
 
     def __init__(
@@ -77,6 +78,8 @@ class Pump:
         self.exchange = exchange
         self.aborted_at: float | None = None
         """When the upstream call was told to close, on the monotonic clock."""
+        self.lost = False
+        """Whether a send has said that the client is gone."""
         self._connector = connector
         self._request = request
         self._client = client
@@ -101,6 +104,7 @@ class Pump:
                     await self._deliver()
                 except OSError:
                     # So ASGI servers may say it; that the client left, which they also tell, may come later.
+                    self.lost = True
                     self.client_left()
                 if exchange.finished:
                     break

@@ -27,7 +27,7 @@ from thalweg.canon.events import (
     ResponseStarted,
     UsageReported,
 )
-from thalweg.canon.usage import Usage
+from thalweg.canon.usage import Usage, UsageSource
 from thalweg.dialects.base import StreamEncoder
 from thalweg.relay.adapter import Adapter
 
@@ -47,6 +47,7 @@ class Beginning(msgspec.Struct, frozen=True, kw_only=True):
     listener: Any
     usage: Usage
     """What the attempts so far have cost, as far as is known."""
+    usage_source: UsageSource
     error: GatewayError
     """Why it broke off first: what the client is told if it is not gone on with after all."""
     first_delivered_at: float | None
@@ -68,14 +69,14 @@ def text_of(events: Iterable[Event]) -> str | None:
     return "".join(pieces) if open_ else None
 
 
-def unended(events: list[Event]) -> list[Event]:
-    """The events of a failure without the ends that it brought: what may be gone on with has not ended."""
+def unended(events: list[Event]) -> tuple[list[Event], list[Event]]:
+    """The events of a failure without the ends that it brought, and those: what may be gone on with has not ended."""
     if not events or not isinstance(events[-1], ResponseFailed):
-        return events
+        return events, []
     kept = len(events) - 1
     while kept and isinstance(events[kept - 1], PartEnded):
         kept -= 1
-    return [*events[:kept], events[-1]]
+    return [*events[:kept], events[-1]], events[kept:-1]
 
 
 class Seam:

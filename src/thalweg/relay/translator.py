@@ -42,6 +42,7 @@ class Reader:
     __slots__ = (
         "_call",
         "_decoder",
+        "_ends",
         "_grown",
         "_holds",
         "_leaves_open",
@@ -74,6 +75,8 @@ class Reader:
         self._prompt_chars = prompt_chars
         self._seam = seam
         self._leaves_open = leaves_open
+        self._ends: list[Event] = []
+        """Of parts that were open when the stream failed."""
         self._grown = decoder.grown if seam is None else seam.growing(decoder.grown)
         self._call = -1
         """The call that is open."""
@@ -134,9 +137,15 @@ class Reader:
             elif isinstance(event, PartEnded):
                 self._call, self.call_chars = -1, 0
 
+    def ends(self) -> list[Event]:
+        """The ends that a failure brought, where they were left open and nobody goes on."""
+        ends, self._ends, self._leaves_open = self._ends, [], False
+        return self._taken(ends) if ends else []
+
     def _taken(self, events: list[Event]) -> list[Event]:
         if self._leaves_open:
-            events = unended(events)
+            events, ends = unended(events)
+            self._ends = ends or self._ends
         if self._seam is not None:
             events = self._seam.join(events)
         self._measure(events)
@@ -228,7 +237,8 @@ class Translator:
 
     def fail(self, error: GatewayError) -> bytes:
         """The end of a stream that will not be whole."""
-        return b"".join(self.encoder.encode([ResponseFailed(error=error)]))
+        ends = self.encoder.encode(self.reader.ends()) if self.encoder.error is None else []
+        return b"".join([*ends, *self.encoder.encode([ResponseFailed(error=error)])])
 
     def _written(self, events: list[Event]) -> list[bytes]:
         if events and isinstance(events[-1], ResponseFailed):

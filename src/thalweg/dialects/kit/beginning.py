@@ -30,8 +30,8 @@ def with_beginning(
     messages = _messages(top["messages"])
     last = _message(messages[-1]) if messages else {}
     if last.get("role") == "assistant":
-        if not isinstance(last.get("content"), str):
-            raise InvalidRequest("The last message is the assistant's, and no text.", param="messages")
+        if not isinstance(last.get("content"), str) or last.get("tool_calls") or last.get("function_call"):
+            raise InvalidRequest("The last message is the assistant's, and no text alone.", param="messages")
         beginning = last["content"] + beginning
         messages.pop()
     else:

@@ -85,7 +85,7 @@ class Generation:
                 told = course.exchange.status
                 observer.given_up(await self._refuse(send, error, arrival.headers) if told is None else told)
         except Left:
-            observer.given_up(None)
+            observer.given_up(course.exchange.status)
         finally:
             end_watch()
             live.remove(arrival.stream_id)

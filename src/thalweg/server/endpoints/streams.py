@@ -21,13 +21,13 @@ class CancelStream:
         asked_at = time.monotonic()
         course = self._house.live.cancel(scope["path_params"]["stream_id"], caller)
         closed_at = asked_at if course.call is None else await course.seen_closed()
-        report = course.exchange.report()
+        usage, source = course.exchange.account()
         await send_json(
             send,
             200,
             {
                 "upstream_closed_ms": None if closed_at is None else round(max(closed_at - asked_at, 0.0) * 1000, 3),
-                "tokens": report.usage.output_tokens,
-                "source": report.usage_source,
+                "tokens": usage.output_tokens,
+                "source": source,
             },
         )
