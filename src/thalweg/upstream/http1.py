@@ -111,15 +111,6 @@ def _credential_field(credential: Credential, origin: Origin) -> bytes:
     return _field(credential.header, credential.value)
 
 
-def _lone_chunk(data: memoryview) -> bytes | None:
-    """The content of a read that is exactly one transfer chunk, without extensions; `None` for any other read."""
-    read = bytes(data)
-    at = read.find(b"\r\n", 1, _MOST_LINE)
-    if at < 0 or not read.endswith(b"\r\n") or _size(read[:at]) != len(read) - at - 4:
-        return None
-    return read[at + 2 : -2]
-
-
 class AnswerSink(Protocol):
     """Hears an answer while it is read."""
 
@@ -147,12 +138,10 @@ _SIZES: dict[bytes, int] = {}
 
 
 def _size(line: bytes) -> int:
-    """The size that such a line says; 0, which is no chunk's, where it is any other line."""
-    found = _SIZES.get(line)
-    if found is None:
-        found = int(line, 16) if _HEX.fullmatch(line) else 0
-        if len(_SIZES) < _MOST_SIZES:
-            _SIZES[line] = found
+    """The size that such a line says; 0, which is no chunk's, where it is any other line, or one with an extension."""
+    found = int(line, 16) if _HEX.fullmatch(line) else 0
+    if len(_SIZES) < _MOST_SIZES:
+        _SIZES[line] = found
     return found
 
 
@@ -215,9 +204,16 @@ class AnswerReader:
 
     def feed(self, data: memoryview) -> None:
         """Read on. What the sink raises passes through; what the upstream did wrong is kept in `error`."""
-        if self._between and (body := _lone_chunk(data)):
-            self._hear(body)
-            return
+        if self._between:
+            # One transfer chunk? In one function: every chunk of every stream comes here.
+            read = bytes(data)
+            at = read.find(b"\r\n", 1, _MOST_LINE)
+            if at > 0:
+                line = read[:at]
+                size = _SIZES.get(line) or _size(line)
+                if size and size == len(read) - at - 4 and read.endswith(b"\r\n"):
+                    self._hear(read[at + 2 : -2])
+                    return
         self._overhead += len(data)
         self._between = False
         try:
