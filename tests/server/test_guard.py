@@ -5,17 +5,34 @@ Source of the vectors: RELIABILITY section 7.4, HTTP Garden's classes, RFC 9112.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import resource
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
 
-from tests.server.gateway import CHAT, HARD_LIMITS, KEY, PATIENCE_S, Caller, Reply, Running, ask, chat, request, text_of
+from tests.server.gateway import (
+    CHAT,
+    HARD_LIMITS,
+    KEY,
+    PATIENCE_S,
+    Caller,
+    Reply,
+    Running,
+    ask,
+    chat,
+    request,
+    running,
+    settings_of,
+    text_of,
+)
+from thalweg.ledger.entry import Reservation
 from thalweg.server.guard import MOST_WAITING
 
 BODY = chat()
@@ -514,3 +531,25 @@ def test_after_all_that_nothing_is_left(keyed: Running) -> None:
     assert len(keyed.gateway.house.live) == 0
     assert keyed.ledger.unsettled == 0
     assert json.loads(ask(keyed.port, "/readyz", method="GET").body)["status"] == "ok"
+
+
+def test_a_client_that_goes_while_its_request_is_reserved_leaves_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """It is noticed in the turn of the loop in which its connection is being closed, and not yet told to be."""
+    with running(settings_of()) as gateway:
+        open_, waiting = gateway.ledger.open, threading.Event()
+
+        async def slowly(reservation: Reservation) -> None:
+            await open_(reservation)
+            waiting.set()
+            [connection] = gateway.server.server_state.connections
+            while not connection.transport.is_closing():
+                await asyncio.sleep(0)
+
+        gateway.ledger.open = slowly
+        with Caller(gateway.port) as caller:
+            caller.send(request(CHAT, BODY))
+            assert waiting.wait(PATIENCE_S)
+        gateway.until(lambda: gateway.ledger.unsettled == 0 and not gateway.connections)
+        [entry] = gateway.ledger.last_entries(1)
+        assert entry.outcome == "cancelled"
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []

@@ -136,6 +136,8 @@ class GuardedProtocol(HttpToolsProtocol):
         """Have `gone` called when the connection is lost. Returns what takes that back."""
         self._gone = gone
         if self.transport.is_closing():
+            # The transport will say so, but in a later turn of the loop: until then uvicorn would miss an answer.
+            self._disconnect()
             gone()
         # A body of more than 64 KiB may have ended while uvicorn held it back: nobody would see the client go.
         self.flow.resume_reading()
@@ -156,13 +158,16 @@ class GuardedProtocol(HttpToolsProtocol):
         self._stop_clocks()
         if self._farewell is not None:
             self._farewell.cancel()
-        # uvicorn tells only the last one.
-        for cycle in self._unanswered:
-            cycle.disconnected = True
-            cycle.message_event.set()
+        self._disconnect()
         super().connection_lost(exc)
         if self._gone is not None:
             self._gone()
+
+    def _disconnect(self) -> None:
+        """Nobody waits for any of the answers. uvicorn tells only the last one."""
+        for cycle in self._unanswered:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def eof_received(self) -> None:
         """The client will write no more, which counts as gone, even where it might still read.
