@@ -13,6 +13,7 @@ from thalweg.profiles.providers import MODELS_DATE, PROVIDERS
 
 PAGES = Path(__file__).resolve().parents[2] / "docs" / "providers"
 NOTES = "\n## Good to know\n"
+_CONTINUED = "[is gone on with](../attempts.md#a-text-that-broke-off), where that is switched on"
 
 _SWITCHES = {
     "reasoning_effort": "`reasoning_effort`, as it comes",
@@ -203,6 +204,8 @@ def _facts(row: Provider) -> str:
         fields = ", ".join(f"`{field}`" for field in sorted(profile.refused_fields))
         lines.append(f"| left out of requests | {fields}; `x-thalweg-dropped` names what was |")
     lines.append("| streams | mended where they break clients: [repairs](../repairs.md) |")
+    if profile.prefill is not None:
+        lines.append(f"| a text that broke off | {_CONTINUED} |")
     return "\n".join(lines)
 
 
@@ -253,6 +256,8 @@ def _differences(common: Profile, own: Profile) -> list[str]:
         said.append(f"unasked, {_DEFAULTS[own.thinking.default]}")
     if own.thinking.on_with_effort != common.thinking.on_with_effort:
         said.append("an effort switches thinking on")
+    if own.prefill is not None and common.prefill is None:
+        said.append(f"a text that broke off {_CONTINUED}")
     return said
 
 
