@@ -133,11 +133,18 @@ def test_it_is_the_same_key_that_goes_on() -> None:
     assert len(teller.shown) == 2 and len(set(teller.shown)) == 1
 
 
-@pytest.mark.parametrize("raw", ["0", "1"])
 @pytest.mark.parametrize(("client", "provider"), [("chat", "moonshot"), ("anthropic", "anthropic")])
-def test_up_to_the_break_the_bytes_are_the_provider_s_own(client: str, provider: str, raw: str) -> None:
+def test_who_wants_the_provider_s_frames_alone_is_told_of_the_break(client: str, provider: str) -> None:
+    answer, teller, entry = ask(client, provider, headers={"x-thalweg-raw": "1"})
+    response = read(client, answer)
+    assert response.error is not None and text_of(response) == "".join(WORDS[:3])
+    assert (len(teller.asked), entry) == (1, ["upstream_error"])
+
+
+@pytest.mark.parametrize(("client", "provider"), [("chat", "moonshot"), ("anthropic", "anthropic")])
+def test_up_to_the_break_the_bytes_are_the_provider_s_own(client: str, provider: str) -> None:
     grammar = GRAMMARS[provider]
-    answer, _, entry = ask(client, provider, headers={"x-thalweg-raw": raw})
+    answer, _, entry = ask(client, provider)
     body = _unchunked(answer.partition(b"\r\n\r\n")[2])
     assert body.startswith(grammar.begin + b"".join(map(grammar.word, WORDS[:3])))
     assert text_of(read(client, answer)) == WHOLE

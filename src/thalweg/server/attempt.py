@@ -188,7 +188,8 @@ class Asking:
             bounds=Bounds(frame_bytes=buffers.frame_bytes, answer_bytes=buffers.answer_bytes),
             leave=self._leave(route),
             tries=tries,
-            continues=self._asked.stream and route.prefill is not None,
+            # Who wants the provider's very frames wants none of ours.
+            continues=self._asked.stream and route.prefill is not None and not self._is_raw,
         )
 
     def _timing(self, route: int) -> Timing:
