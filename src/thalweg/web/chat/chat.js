@@ -322,7 +322,8 @@ export class Chat {
     clearTimeout(this.#saves.get(message.id));
     this.#saves.delete(message.id);
     if (this.#gone.has(conversation.id) || (this.#leaving && message.state !== "done")) return;
-    await this.#keep({ messages: [message] }, conversation.id);
+    // Whoever sees that it is over may ask on: the page is told in the same moment, and not when the disk is ready.
+    this.#keep({ messages: [message] }, conversation.id);
     this.#page.ended(message);
   }
 
