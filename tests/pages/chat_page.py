@@ -12,6 +12,18 @@ OVER = "[data-state]:not(.under-way)"
 FAST = "sim/text?ttft=0&pace=0"
 """An answer that is there at once."""
 
+_RESTS = """() => new Promise((resolve) => {
+  const box = document.querySelector("[data-part=scroller]");
+  const { scrollTop } = box;
+  let frames = 0;
+  const look = () => {
+    frames += 1;
+    if (frames > 10 || box.scrollTop !== scrollTop) resolve(box.scrollTop === scrollTop);
+    else requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+})"""
+
 
 class ChatPage:
     """One page, and the visit that it belongs to."""
@@ -78,6 +90,16 @@ class ChatPage:
         await expect(self.answer).to_have_attribute("data-state", "streaming")
         await expect(self.body).not_to_be_empty()
         return self.answer
+
+    async def at_rest(self) -> None:
+        """Wait until the wheel's last pixels have come: many frames show the same place."""
+        await self.page.wait_for_function(_RESTS)
+
+    async def listed_anew(self) -> None:
+        """Wait until no row at the side says that its answer is made: when that is over the row is made anew, and a
+        press on the old one would be lost.
+        """
+        await expect(self.page.locator(".side-item.running")).to_have_count(0)
 
     async def hover(self, message: Locator, name: str) -> None:
         """Press one of a message's buttons, which show themselves to the pointer."""

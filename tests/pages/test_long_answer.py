@@ -164,12 +164,13 @@ async def until_it_overflows(page: Page, times: float) -> None:
 async def test_a_selection_over_streaming_text_stays_as_it_was_made(
     chat: ChatPage, seed: int, scrolled_up: bool
 ) -> None:
-    await chat.ask(QUESTION, model=f"sim/long?ttft=0&seed={seed}&tokens=2000&pace=500")
+    await chat.ask(QUESTION, model=f"sim/long?ttft=0&seed={seed}&tokens=4000&pace=500")
     await until_it_overflows(chat.page, 1.5)
     if scrolled_up:
         await chat.page.locator("[data-part=scroller]").hover()
         await chat.page.mouse.wheel(0, -300)
         await expect(chat.button("Go to the end")).to_be_visible()
+        await chat.at_rest()
     text = await select_with_the_mouse(chat.page)
     assert await chat.answer.get_attribute("data-state") == "streaming"
     await chat.answered()
@@ -188,7 +189,7 @@ _SIGHT = """(script) => {
 
 
 async def test_who_scrolls_up_is_left_there_and_comes_back_by_the_button(chat: ChatPage, seed: int) -> None:
-    await chat.ask(QUESTION, model=f"sim/long?ttft=0&seed={seed}&{SAMPLE}")
+    await chat.ask(QUESTION, model=f"sim/long?ttft=0&seed={seed}&tokens=20000&pace=300")
     await until_it_overflows(chat.page, 1.5)
     await watch(chat.page)
     jump = chat.button("Go to the end")
@@ -196,25 +197,47 @@ async def test_who_scrolls_up_is_left_there_and_comes_back_by_the_button(chat: C
     await chat.page.locator("[data-part=scroller]").hover()
     await chat.page.mouse.wheel(0, -200)
     await expect(jump).to_be_visible()
-    # The wheel's last pixels have come when two frames show the same place.
-    await chat.page.wait_for_function(_RESTS)
+    await chat.at_rest()
     await chat.evaluate(_SIGHT)
     await until_it_overflows(chat.page, 3)
+    await chat.page.wait_for_function("() => window.sight.length > 10")
     places = await chat.evaluate("window.sight")
-    assert len(places) > 10
     assert set(places) == {places[0]}
     await jump.click()
     await expect(jump).to_be_hidden()
     await chat.evaluate("window.seen.below.length = 0")
-    await chat.answered()
+    await chat.page.wait_for_function("() => window.seen.below.length > 10")
+    await chat.page.keyboard.press("Escape")
+    await chat.answered("stopped")
     assert_only_added(await seen(chat.page))
 
 
-_RESTS = """() => new Promise((resolve) => {
-  const { scrollTop } = document.querySelector("[data-part=scroller]");
-  requestAnimationFrame(() => requestAnimationFrame(() =>
-    resolve(document.querySelector("[data-part=scroller]").scrollTop === scrollTop)));
-})"""
+_BURST = """async () => {
+  const { StickyScroll } = await import(document.querySelector('[href$="/chat/scroll.js"]').href);
+  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+  const box = document.body.appendChild(document.createElement("div"));
+  const inside = box.appendChild(document.createElement("div"));
+  Object.assign(box.style, { height: "100px", overflow: "auto" });
+  inside.style.height = "150px";
+  const told = [];
+  new StickyScroll(box, inside, (sticks) => told.push(sticks));
+  await frame();
+  await frame();
+  inside.style.height = "200px";
+  await new Promise((resolve) => setTimeout(resolve));
+  // It has been moved to the end, and the browser tells of that with the next frame.
+  inside.style.height = "600px";
+  for (let frames = 0; frames < 5; frames += 1) await frame();
+  const below = box.scrollHeight - box.clientHeight - box.scrollTop;
+  box.remove();
+  return [below, told];
+}"""
+
+
+async def test_what_grows_by_windows_at_once_is_followed(chat: ChatPage) -> None:
+    assert await chat.evaluate(_BURST) == [0, []]
+
+
 _STEP = 240
 _TURN = """async (step) => {
   const frame = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
@@ -238,7 +261,7 @@ async def test_a_long_answer_that_is_opened_again_is_scrolled_through_without_a_
     await chat.answered()
     await chat.reload()
     await chat.answered()
-    await chat.page.wait_for_function(_RESTS)
+    await chat.at_rest()
     off = await chat.evaluate(_TURN, _STEP)
     assert len(off) > 10
     assert set(off) == {0}

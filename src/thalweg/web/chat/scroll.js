@@ -57,7 +57,8 @@ export class StickyScroll {
     const below = scrollHeight - clientHeight - scrollTop;
     if (below < NEAR_PX && scrollTop >= this.#top) this.#set(true);
     else if (scrollTop < this.#top - 1 && below > 2) this.#set(false);
-    else if (below > clientHeight) this.#set(false);
+    // Where it was put by `#follow` it stays the end, however much has come before the browser told of that move.
+    else if (scrollTop !== this.#top && below > clientHeight) this.#set(false);
     this.#top = scrollTop;
   }
 
