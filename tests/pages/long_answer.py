@@ -33,14 +33,18 @@ _WATCH = """() => {
 
   const blocks = () => document.querySelectorAll(".assistant:last-child .body > .chunk > *");
   const blockOf = (node) => (node instanceof Element ? node : node.parentElement)?.closest(".chunk > *");
-  // A shift is told of a little later: a block counts as finished when some more have begun since.
-  const isFinished = (node) => {
+  // A shift is told of a little later: a block counts as finished when some more have begun since. Where frames are
+  // late, those may all have come with the shift: it has to have been finished in the frame before, too.
+  const finishedAt = new WeakMap();
+  const isFinished = (node, before) => {
     const block = blockOf(node);
-    return block ? [...blocks()].slice(0, -4).includes(block) : Boolean(node.closest?.(".user, .chunk[data-settled]"));
+    if (!block) return Boolean(node.closest?.(".user, .chunk[data-settled]"));
+    return [...blocks()].slice(0, -4).includes(block) && (finishedAt.get(block) ?? 0) < before;
   };
   look("layout-shift", (entry) => {
     if (entry.hadRecentInput) return;
-    const moved = entry.sources.filter(({ node }) => node && isFinished(node));
+    const before = seen.frames[seen.frames.findLastIndex((at) => at <= entry.startTime) - 1];
+    const moved = entry.sources.filter(({ node }) => node && isFinished(node, before));
     if (moved.length) seen.moved.push([entry.value, ...moved.map(({ node }) => node.textContent.slice(0, 40))]);
   });
 
@@ -54,7 +58,9 @@ _WATCH = """() => {
     if (type === "characterData" && !target.data.startsWith(oldValue)) seen.faults.push(`${oldValue} became ${target.data}`);
     const block = blockOf(target) ?? blockOf(addedNodes[0] ?? target);
     if (block && reached && isBefore(block, reached)) seen.faults.push(`finished and then changed: ${said}`);
-    if (block) reached = block;
+    if (!block) return;
+    if (reached && reached !== block) finishedAt.set(reached, performance.now());
+    reached = block;
   };
   const thread = document.querySelector("[data-part=thread]");
   new MutationObserver((records) => records.forEach(judge)).observe(thread, {
