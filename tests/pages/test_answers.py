@@ -55,7 +55,8 @@ async def test_the_first_suggestion_streams_without_a_key_or_a_network(chat: Cha
 
 
 async def test_an_answer_only_grows(chat: ChatPage) -> None:
-    await chat.ask(RICH, model="sim/text?ttft=0.3&pace=300")
+    # It begins late enough for somebody to be there who watches.
+    await chat.ask(RICH, model="sim/text?ttft=2&pace=300")
     await expect(chat.answers).to_have_count(1)
     await chat.evaluate(WATCH_BODY)
     await chat.answered()
@@ -87,7 +88,7 @@ async def test_text_can_be_selected_while_it_streams(chat: ChatPage) -> None:
 
 
 async def test_the_states_of_an_answer_are_told_apart(chat: ChatPage) -> None:
-    await chat.ask("hi", model="sim/slow?ttft=0.6&pace=20")
+    await chat.ask("hi", model="sim/slow?ttft=3&pace=20")
     await expect(chat.answer).to_have_attribute("data-state", "waiting")
     await expect(chat.answer.locator(".progress")).to_contain_text("Waiting for the first token")
     await expect(chat.answer.locator(".body")).to_have_attribute("aria-busy", "true")
@@ -189,7 +190,8 @@ async def test_after_a_reload_what_had_come_stays(chat: ChatPage) -> None:
 
 
 async def test_thoughts_fold_away_with_a_clock_of_their_own(chat: ChatPage) -> None:
-    await chat.ask("how?", model="sim/reasoning?pace=100")
+    # Slow enough for its thinking to be seen.
+    await chat.ask("how?", model="sim/reasoning?pace=15")
     thoughts = chat.answer.locator(".thoughts")
     await expect(thoughts).to_contain_text("Thinking")
     await chat.answered()
@@ -201,7 +203,8 @@ async def test_thoughts_fold_away_with_a_clock_of_their_own(chat: ChatPage) -> N
 
 
 async def test_the_figures_of_an_answer(chat: ChatPage) -> None:
-    await chat.ask("how long?", model="sim/reasoning?pace=200")
+    # What comes in less than 50 ms, as it may to a page that is busy, has no tokens a second.
+    await chat.ask("how long?", model="sim/reasoning?pace=40")
     answer = await chat.answered()
     facts = answer.locator(".facts")
     await expect(facts).to_contain_text("first token")
@@ -289,6 +292,7 @@ async def test_it_follows_the_end_and_lets_go(chat: ChatPage) -> None:
     await scroller.hover()
     await chat.page.mouse.wheel(0, -400)
     await expect(chat.button("Go to the end")).to_be_visible()
+    await chat.at_rest()
     top = await scroller.evaluate("(box) => box.scrollTop")
     height = await scroller.evaluate("(box) => box.scrollHeight")
     await chat.page.wait_for_function(

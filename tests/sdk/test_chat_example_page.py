@@ -40,7 +40,7 @@ async def ask(page: Page, question: str) -> None:
 
 async def test_an_answer_is_shown_while_it_comes(browser: Browser, examples: Examples) -> None:
     before = len(examples.gateway.entries())
-    async with opened(browser, examples, "sim/text?pace=60&seed=1") as page:
+    async with opened(browser, examples, "sim/text?pace=15&seed=1") as page:
         answer, state = page.locator("#answer"), page.get_by_role("status")
         await ask(page, QUESTION)
         await page.wait_for_function(HAS_MORE, arg=0)
