@@ -80,6 +80,7 @@ async def conversation(chat: ChatPage) -> None:
     await chat.answered(count=7)
     await chat.ask("the sea", model="sim/error-midstream?ttft=0&pace=0&seed=1")
     await chat.answered("cut", count=8)
+    await chat.listed_anew()
 
 
 async def is_narrow(page: Page) -> bool:
@@ -130,7 +131,8 @@ async def states(chat: ChatPage) -> AsyncIterator[str]:
     yield "waiting"
     await page.keyboard.press("Escape")
     await chat.answered("stopped")
-    await chat.ask(RICH, model="sim/slow?ttft=0&pace=60&seed=1")
+    # Long enough for whoever takes a long look.
+    await chat.ask(RICH, model="sim/slow?ttft=0&pace=60&seed=1&tokens=6000")
     await chat.streaming()
     yield "streaming"
     await page.keyboard.press("Escape")
@@ -158,6 +160,7 @@ async def states(chat: ChatPage) -> AsyncIterator[str]:
     await expect(page.locator("#rename-dialog")).to_be_visible()
     yield "another name"
     await page.keyboard.press("Escape")
+    await expect(page.locator("#rename-dialog")).to_be_hidden()
     await chat.text.focus()
     await chat.text.press("ArrowUp")
     await expect(page.locator(".edit")).to_be_visible()
@@ -166,9 +169,8 @@ async def states(chat: ChatPage) -> AsyncIterator[str]:
     await chat.answer.hover()
     await chat.answer.locator(".actions button").last.click()
     await expect(page.locator(".toast button")).to_be_visible()
+    # The way back is there for some seconds only, so it may be gone after a long look.
     yield "an answer deleted"
-    await page.locator(".toast button").click()
-    await chat.answered("cut", count=8)
     refused = re.compile("/v1/(chat|models)")
     await page.route(refused, lambda route: route.fulfill(status=401, json={"error": {"message": "no"}}))
     await chat.ask("let me in")

@@ -111,10 +111,13 @@ _REACHABLE = """() => {
     !each.disabled && !each.closest("[inert]") && each.checkVisibility({ visibilityProperty: true }) && !group(each) &&
     !each.closest("[role=menu], [role=listbox], .jump"));
 }"""
-_BEGIN_TABS = f"""() => {{
+_BEGIN_TABS = f"""async () => {{
   window.wanted = new Set(({_REACHABLE})());
   window.unseen = [];
   document.activeElement.blur();
+  window.frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+  // Even what changes its look at once may do so with one of the next frames.
+  for (let frames = 0; frames < 3; frames += 1) await window.frame();
   const look = (each) => {{
     const around = [each, each.parentElement, each.closest("form, label"), each.nextElementSibling].filter(Boolean);
     return around.map((one) => {{
@@ -125,10 +128,12 @@ _BEGIN_TABS = f"""() => {{
   window.blurred = new Map([...window.wanted].map((each) => [each, look(each)]));
   window.isSeen = (each) => window.blurred.get(each) !== look(each);
 }}"""
-_AFTER_TAB = """() => {
+_AFTER_TAB = """async () => {
   const each = document.activeElement;
   window.wanted.delete(each);
-  if (each !== document.body && !window.isSeen(each)) window.unseen.push(each.outerHTML.slice(0, 160));
+  if (each === document.body) return;
+  for (let frames = 0; frames < 10 && !window.isSeen(each); frames += 1) await window.frame();
+  if (!window.isSeen(each)) window.unseen.push(each.outerHTML.slice(0, 160));
 }"""
 _LEFT_OUT = "() => [[...window.wanted].map((each) => each.outerHTML.slice(0, 160)), window.unseen]"
 
@@ -197,7 +202,7 @@ async def test_a_conversation_by_the_keyboard_alone(chat: ChatPage) -> None:
 
 
 async def test_escape_closes_what_is_open_before_it_stops_an_answer(chat: ChatPage) -> None:
-    await chat.ask("on and on", model="sim/slow?ttft=0")
+    await chat.ask("on and on", model="sim/slow?ttft=0&tokens=600")
     await chat.streaming()
     for button, shown in OVERLAYS.values():
         if "facts" not in button:

@@ -32,6 +32,7 @@ async def talk(chat: ChatPage, *questions: str) -> None:
         await chat.ask(question)
         await chat.answered(count=1)
         await expect(listed(chat).first).to_have_text(question)
+        await chat.listed_anew()
 
 
 async def menu(chat: ChatPage, title: str, item: str) -> None:
@@ -67,6 +68,7 @@ async def test_a_reload_opens_what_was_open_with_its_draft(chat: ChatPage) -> No
     await expect(chat.text).to_have_value("half a thought")
     await chat.page.keyboard.press("Control+Shift+O")
     await expect(chat.text).to_have_value("")
+    await expect(chat.page.locator(".side-item.current")).to_have_count(0)
     await listed(chat).click()
     await expect(chat.text).to_have_value("half a thought")
 
@@ -116,6 +118,7 @@ async def test_conversations_are_carried_from_browser_to_browser(
     await talk(chat, "to be carried", "and another")
     await chat.hover(chat.answer, "Regenerate")
     await chat.answered(count=1)
+    await chat.listed_anew()
     markdown = await saved(chat, lambda: menu(chat, "to be carried", "Save as Markdown"), tmp_path)
     assert "## You\n\nto be carried" in markdown.read_text()
     await chat.button("Settings").click()
@@ -124,6 +127,8 @@ async def test_conversations_are_carried_from_browser_to_browser(
     other = await ready(await visits())
     await other.page.set_input_files("[data-part=importFile]", [everything, markdown])
     await expect(listed(other)).to_have_count(3)
+    # The first of them is opened, and so listed as the open one.
+    await expect(other.page.locator(".side-item.current")).to_have_text("and another")
     await listed(other).get_by_text("and another").click()
     await expect(other.answer.locator(".branches")).to_contain_text("2/2")
     foreign = tmp_path / "foreign.json"

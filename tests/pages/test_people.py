@@ -164,13 +164,14 @@ async def test_text_stands_out_from_its_ground(visits: Callable[..., Any], schem
 
 async def test_the_theme_can_be_chosen_and_is_there_before_the_first_paint(chat: ChatPage) -> None:
     ground = "() => getComputedStyle(document.body).backgroundColor"
+    painted = "() => performance.getEntriesByType('paint').length > 0"
     light = await chat.evaluate(ground)
     await chat.button("Settings").click()
     await chat.page.get_by_label("Dark").check()
     dark = await chat.evaluate(ground)
     assert dark != light
     await chat.page.reload(wait_until="commit")
-    await chat.page.wait_for_selector("body", state="attached")
+    await chat.page.wait_for_function(painted)
     assert await chat.evaluate(ground) == dark
     assert await chat.evaluate("() => document.documentElement.dataset.theme") == "dark"
 
@@ -295,7 +296,7 @@ async def test_messages_run_in_their_own_direction(chat: ChatPage) -> None:
 async def test_nothing_moves_for_those_who_want_it_so(visits: Callable[..., Any]) -> None:
     chat = await ready(await visits(reduced_motion="reduce"))
     running = "() => document.getAnimations().filter((each) => each.playState === 'running').length"
-    assert await chat.evaluate(running) == 0
+    await chat.page.wait_for_function(f"() => ({running})() === 0")
     await chat.ask("hi", model="sim/slow?pace=20")
     await chat.streaming()
     await chat.page.wait_for_function(f"() => ({running})() === 0")
@@ -334,6 +335,7 @@ async def test_on_a_phone_the_side_bar_is_a_drawer(visits: Callable[..., Any]) -
     await expect(chat.questions).to_have_count(0)
     await chat.button("Send").click()
     await chat.answered()
+    await chat.listed_anew()
     await chat.button("Show side bar").click()
     await side.get_by_role("link", name="from a phone").click()
     await expect(side).to_be_hidden()
