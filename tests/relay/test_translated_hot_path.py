@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.playbook import BEGIN, SSE
-from thalweg.canon.errors import UpstreamError, UpstreamFailed
+from thalweg.canon.errors import Internal, UpstreamError, UpstreamFailed
 from thalweg.canon.events import (
     ChoiceFinished,
     Event,
@@ -36,7 +36,8 @@ from thalweg.canon.losses import Losses
 from thalweg.canon.parts import Citation, Signature, Text
 from thalweg.canon.request import Message, ReasoningAsk, Request, Sampling
 from thalweg.canon.usage import Usage
-from thalweg.dialects.base import Dialect, StreamDecoder, UpstreamBody, UpstreamSide
+from thalweg.dialects.base import TEMPLATED_CHARS, Dialect, StreamDecoder, UpstreamBody, UpstreamSide
+from thalweg.dialects.openai_responses.encoder import MOST_KEPT_CHARS
 from thalweg.dialects.registry import DIALECTS
 from thalweg.framing.sse import Frame, SseDecoder
 from thalweg.profiles.base import Profile
@@ -112,6 +113,7 @@ ANSWERS: dict[str, list[Event]] = {
     "a call": answer(call(0), reason=FinishReason.TOOL_CALLS),
     "text, calls, text": answer(part(0, "text", WORDS), call(1), call(2), part(3, "text", WORDS)),
     "a call that says nothing": answer(call(0, ()), call(1, ("{}",)), part(2, "text", WORDS)),
+    "a call of a list": answer(call(0, ("[1, ", "2, ", "3", "]")), part(1, "text", WORDS)),
     "a call that is no JSON": answer(call(0, ("{", "[[", "x")), part(1, "text", WORDS)),
     "a refusal": answer(part(0, "refusal", WORDS), reason=FinishReason.REFUSAL),
     "log probabilities": answer(
@@ -217,6 +219,9 @@ class LongDecoder:
     def grown(self, _: bytes) -> None:
         return None
 
+    def grows(self, _: bytes) -> str:
+        return ""
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._decoder, name)
 
@@ -262,16 +267,26 @@ def plan(client: str, behind: Dialect, sent: UpstreamBody, kept: TurnStore) -> P
 class Told:
     """What came of a stream: bytes with the times at which they came, the head, the watch, the report, what was kept."""
 
-    def __init__(self, given: Plan, kept: TurnStore, reads: Iterable[bytes], *, short: bool, leaves: bool) -> None:
+    def __init__(
+        self,
+        given: Plan,
+        kept: TurnStore,
+        reads: Iterable[bytes],
+        *,
+        short: bool,
+        leaves: bool,
+        silences: Collection[int] = (),
+    ) -> None:
         exchange = self.exchange = Exchange(given, now=BEGIN)
         self.kept = kept
         self.said: list[tuple[float, bytes]] = []
+        self.held: list[int] = []
         self.passed = 0
         exchange.connected(BEGIN)
         exchange.head_received(ResponseHead(200, SSE), BEGIN)
         now = BEGIN
         for number, data in enumerate(reads):
-            now = BEGIN + 1 + number * 0.5
+            now += 0.5
             if exchange.settled:
                 break
             passed = exchange.passes(data, now) if short else None
@@ -281,6 +296,11 @@ class Told:
             else:
                 exchange.body_received(data, now)
             self._take(now)
+            if number in silences:
+                now += given.timing.keepalive_s + 0.5
+                exchange.ticked(now, reading=True)
+                self._take(now)
+                self.held.append(exchange.held_bytes)
         if leaves:
             exchange.client_left(now + 1)
             exchange.give_up(now + 2)
@@ -301,11 +321,27 @@ class Told:
         words = (type(error), error.message, error.code, error.kind) if isinstance(error, UpstreamError) else error
         seen = {name: getattr(watch, name) for name in type(watch).__slots__} | {"error": repr(watch.error)}
         report = msgspec.structs.asdict(exchange.report())
-        return self.said, exchange.head, exchange.phase, words, seen, report, self.kept.held_bytes, len(self.kept)
+        return (
+            self.said,
+            self.held,
+            exchange.head,
+            exchange.phase,
+            words,
+            seen,
+            report,
+            self.kept.held_bytes,
+            len(self.kept),
+        )
 
 
 def both(
-    client: str, upstream: str, reads: list[bytes], *, sent: UpstreamBody | None = None, leaves: bool = False
+    client: str,
+    upstream: str,
+    reads: list[bytes],
+    *,
+    sent: UpstreamBody | None = None,
+    leaves: bool = False,
+    silences: Collection[int] = (),
 ) -> Told:
     """Run a stream both ways; what is returned went the short way where it could."""
     behind = DIALECTS[upstream]
@@ -313,7 +349,7 @@ def both(
     for dialect, short in ((behind, True), (behind, False), (LongWay(behind), True)):
         kept = TurnStore()
         given = plan(client, dialect, sent or UpstreamBody(body=b"{}"), kept)
-        runs.append(Told(given, kept, reads, short=short, leaves=leaves))
+        runs.append(Told(given, kept, reads, short=short, leaves=leaves, silences=silences))
     short_way, long_way, longest_way = runs
     assert (long_way.passed, longest_way.passed) == (0, 0)
     assert short_way.everything == long_way.everything
@@ -377,6 +413,43 @@ def test_a_client_that_leaves(client: str, upstream: str, name: str, seeded_rand
     for frames in streams(upstream, ANSWERS[name]):
         for at in (6, *seeded_random.choices(range(1, len(frames)), k=4)):
             both(client, upstream, frames[:at], leaves=True)
+
+
+@pytest.mark.parametrize(("client", "upstream"), pairs())
+@pytest.mark.parametrize("name", ["thoughts, then text", "text, calls, text"])
+def test_silences_between_the_frames(client: str, upstream: str, name: str, seeded_random: random.Random) -> None:
+    """What is said then, and what is held, knows of every frame before it."""
+    for frames in streams(upstream, ANSWERS[name]):
+        silences = seeded_random.sample(range(len(frames)), k=len(frames) // 3)
+        told = both(client, upstream, frames, silences=silences)
+        assert told.held
+        assert len(told.said) > len(both(client, upstream, frames).said)
+
+
+@pytest.mark.parametrize("upstream", ["openai-chat", "anthropic"])
+def test_an_answer_that_is_too_long_to_be_kept(upstream: str) -> None:
+    """It is refused at the same place, however much would have been said without a look."""
+    quarter = MOST_KEPT_CHARS // 4
+    sizes = [*[quarter] * 3, quarter - TEMPLATED_CHARS - 10_000, *[9_000] * 80]
+    reads = wire(upstream, answer(part(0, "text", ["x" * size for size in sizes])))
+    # What is read the long way meets the relay's own bound first, so only the decoder's short way is taken away.
+    told, other = (
+        Told(plan("openai-responses", behind, UpstreamBody(body=b"{}"), kept), kept, reads, short=True, leaves=False)
+        for behind, kept in ((DIALECTS[upstream], TurnStore()), (LongWay(DIALECTS[upstream]), TurnStore()))
+    )
+    # The short way tells of it when the next frame comes.
+    assert [said for _, said in told.said] == [said for _, said in other.said]
+    assert told.passed > 20
+    assert isinstance(told.exchange.error, Internal)
+
+
+@pytest.mark.parametrize(("client", "upstream"), pairs())
+def test_a_part_of_more_text_than_is_written_without_a_look(client: str, upstream: str) -> None:
+    words = ["a", *["b" * 10_000] * 40, "c" * TEMPLATED_CHARS, "d", "e"]
+    told = both(client, upstream, wire(upstream, answer(part(0, "text", words))))
+    assert read(client, told).choices[0].parts == (Text(text="".join(words)),)
+    frames = wire(upstream, answer(call(0, ['{"a": "', *words, '"}'])))
+    both(client, upstream, frames, silences=[len(frames) - 7, len(frames) - 6])
 
 
 @pytest.mark.parametrize("upstream", _REPORTS)

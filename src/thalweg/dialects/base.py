@@ -7,7 +7,7 @@ upstream and reads the answer). Between two sides of one dialect a `Relayer` pas
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -221,16 +221,39 @@ class Continues(Protocol):
         """
 
 
+TEMPLATED_CHARS = 256 * 1024
+"""The most text that is written with a template before its encoder is told."""
+
+
+class Template(NamedTuple):
+    """What a client's frames by which one part grows are made of, but for their text. That stands in them as a JSON
+    string, with separators escaped (`kit.separators`).
+    """
+
+    before: bytes
+    after: bytes
+    numbered: bytes = b""
+    """Instead of both, where each frame has its number: a format for that and the string."""
+    number: int = 0
+    """Of the next frame."""
+
+
 class StreamDecoder(Protocol):
     """Reads an upstream's stream into events."""
 
     finishes: dict[int, str]
     """The wire's finish reason of each choice that has one, as soon as it came; its `ChoiceFinished` may come later."""
 
-    def grown(self, data: bytes) -> PartDelta | None:
-        """The one event of these bytes, if they, read between two frames, are exactly one common frame, by which the
-        open part of the first choice grows. If not, nothing has happened. `feed` would come to the same.
+    growing: int
+    """The part that `grows` is of; the same from one `feed` to the next."""
+
+    def grows(self, data: bytes) -> str:
+        """The text in these bytes, if they, read between two frames, are exactly one common frame, by which the open
+        part of the first choice grows. If not, it is empty, and nothing has happened. `feed` would come to the same.
         """
+
+    def grown(self, data: bytes) -> PartDelta | None:
+        """The one event of such bytes."""
 
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames. Never raises for what the upstream sent."""
@@ -258,6 +281,14 @@ class StreamEncoder(Protocol):
 
     def grow(self, event: PartDelta) -> bytes:
         """What `encode` makes of one event by which a part grows, joined: the short way, for the many."""
+
+    def template(self, index: int) -> Template | None:
+        """What `grow` puts around the texts of that part, until anything else happens; `None` where it does more than
+        that.
+        """
+
+    def templated(self, text: str, frames: int) -> None:
+        """Texts, here joined, were written with the last `template`: so many frames, of `TEMPLATED_CHARS` at most."""
 
     def keepalive(self) -> bytes:
         """What breaks a silence; also before the first event."""

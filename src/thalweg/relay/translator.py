@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+import msgspec
 from msgspec.structs import replace
 
 from thalweg.canon.errors import GatewayError
@@ -20,10 +21,13 @@ from thalweg.canon.events import (
     UsageReported,
 )
 from thalweg.canon.usage import Usage, estimate_tokens
-from thalweg.dialects.base import StreamDecoder, StreamEncoder, Watch
+from thalweg.dialects.base import TEMPLATED_CHARS, StreamDecoder, StreamEncoder, Watch
+from thalweg.dialects.kit.separators import escape_separators
 from thalweg.framing.sse import Frame
 from thalweg.relay.adapter import Adapter
 from thalweg.relay.seam import Seam, unended
+
+_encode = msgspec.json.Encoder().encode
 
 
 class Listener(Protocol):
@@ -97,6 +101,18 @@ class Reader:
             if self.listener is not None:
                 self.listener.grow(event)
         return event
+
+    @property
+    def grows(self) -> Callable[[bytes], str] | None:
+        """The decoder's own short way, where its texts are the client's as they are; `grew` is to be told of them."""
+        return self._decoder.grows if self._seam is None else None
+
+    def grew(self, index: int, text: str) -> None:
+        """Take texts by which a part has grown, joined; the watch has seen them."""
+        if index == self._call:
+            self.call_chars += len(text)
+        if self.listener is not None:
+            self.listener.grow(PartDelta(index=index, text=text))
 
     def opened(self, frame: Frame) -> list[Event]:
         """The events in a frame that does not take the short way."""
@@ -182,26 +198,117 @@ class Reader:
 
 
 class Translator:
-    """A relayer between two dialects; see `dialects.base.Relayer`."""
+    """A relayer between two dialects; see `dialects.base.Relayer`.
+
+    Theory of operation. Most frames of a stream add a text to the part that the frame before has added to. Once one has
+    gone through events, the next ones need none: what they become is known but for the text (`Template`). Reader and
+    encoder are told of such texts later and of many at once, before anything else is asked of them (`_catch_up`).
+    """
 
     __slots__ = (
+        "_after",
+        "_before",
+        "_chars",
+        "_encoder",
+        "_grows",
+        "_index",
+        "_number",
+        "_numbered",
+        "_reader",
+        "_texts",
         "content_type",
-        "encoder",
-        "reader",
         "watch",
     )
 
     def __init__(self, reader: Reader, encoder: StreamEncoder) -> None:
         self.watch = reader.watch
         self.content_type = encoder.content_type
-        self.reader = reader
-        self.encoder = encoder
+        self._reader = reader
+        self._encoder = encoder
+        self._grows: Callable[[bytes], str] | None = None
+        """Reads the text of a frame that a template is known for."""
+        self._index = -1
+        """The part that grows so."""
+        self._before = self._after = self._numbered = b""
+        self._number = 0
+        self._texts: list[str] = []
+        """What reader and encoder are still to be told."""
+        self._chars = 0
+        """How much was written with the template."""
+
+    @property
+    def reader(self) -> Reader:
+        """What reads the upstream's stream, told of all that has come."""
+        self._catch_up()
+        return self._reader
+
+    @property
+    def encoder(self) -> StreamEncoder:
+        """What writes the client's stream, told of all that was written."""
+        self._catch_up()
+        return self._encoder
 
     def pass_on(self, data: bytes) -> bytes | None:
         """The client's bytes for the common frame, by which a part grows."""
-        encoder = self.encoder
-        event = self.reader.grown(data) if encoder.error is None else None
-        return None if event is None else encoder.grow(event)
+        grows = self._grows
+        if grows is None:
+            return self._pass_first(data)
+        text = grows(data)
+        if not text:
+            return None
+        # In one function: most chunks of most streams come here.
+        chars = self._chars + len(text)
+        if chars > TEMPLATED_CHARS:
+            return self._pass_last(text)
+        self._chars = chars
+        self._texts.append(text)
+        string = _encode(text)
+        if text.isascii():
+            watch = self.watch
+            watch.deltas += 1
+            watch.narrow_chars += len(text)
+        else:
+            self.watch.saw_text(text)
+            string = escape_separators(string)
+        if not self._numbered:
+            return self._before + string + self._after
+        number = self._number
+        self._number = number + 1
+        return self._numbered % (number, string)
+
+    def _pass_first(self, data: bytes) -> bytes | None:
+        """The same by way of the event; after that the template is known."""
+        event = self._reader.grown(data) if self.encoder.error is None else None
+        return None if event is None else self._grow(event)
+
+    def _pass_last(self, text: str) -> bytes:
+        """The same for a text with which the template's are too many. It is asked for anew."""
+        self._step_out()
+        self.watch.saw_text(text)
+        self._reader.grew(self._index, text)
+        return self._grow(PartDelta(index=self._index, text=text))
+
+    def _grow(self, event: PartDelta) -> bytes:
+        passed, template = self._encoder.grow(event), None
+        if self._encoder.error is None:
+            template = self._encoder.template(event.index)
+        if template is not None:
+            self._grows, self._index, self._chars = self._reader.grows, event.index, 0
+            self._before, self._after, self._numbered, self._number = template
+        return passed
+
+    def _catch_up(self) -> None:
+        """Tell reader and encoder of what was written with the template."""
+        if self._texts:
+            text, frames = "".join(self._texts), len(self._texts)
+            self._texts.clear()
+            self._reader.grew(self._index, text)
+            self._encoder.templated(text, frames)
+
+    def _step_out(self) -> None:
+        """The same, and something else happens."""
+        self._catch_up()
+        self._grows = None
 
     def feed(self, frames: Iterable[Frame]) -> list[bytes]:
         """The client's frames for an upstream's."""
@@ -209,44 +316,50 @@ class Translator:
         for frame in frames:
             passed = self.pass_on(frame.raw)
             if passed is None:
-                out += self._written(self.reader.opened(frame))
+                self._step_out()
+                out += self._written(self._reader.opened(frame))
             elif passed:
                 out.append(passed)
         return out
 
     def end(self) -> list[bytes]:
         """What is still to be sent when the body has ended."""
-        return self._written(self.reader.end())
+        self._step_out()
+        return self._written(self._reader.end())
 
     def take(self, events: list[Event]) -> list[bytes]:
         """The client's frames for a whole answer's events."""
-        return self._written(self.reader.take(events))
+        self._step_out()
+        return self._written(self._reader.take(events))
 
     @property
     def held_bytes(self) -> int:
         """About how much of the answer is kept here: to be said again, or until a call is whole."""
-        return self.encoder.held_chars + self.reader.call_chars
+        return self.encoder.held_chars + self._reader.call_chars
 
     def settle(self) -> None:
         """Nothing more comes: read the usage that the short way has put off."""
-        self.reader.settle()
+        self._step_out()
+        self._reader.settle()
 
     def keepalive(self) -> bytes:
         """What breaks a silence."""
-        return self.encoder.keepalive()
+        self._step_out()
+        return self._encoder.keepalive()
 
     def fail(self, error: GatewayError) -> bytes:
         """The end of a stream that will not be whole."""
-        ends = self.encoder.encode(self.reader.ends()) if self.encoder.error is None else []
-        return b"".join([*ends, *self.encoder.encode([ResponseFailed(error=error)])])
+        self._step_out()
+        ends = self._encoder.encode(self._reader.ends()) if self._encoder.error is None else []
+        return b"".join([*ends, *self._encoder.encode([ResponseFailed(error=error)])])
 
     def _written(self, events: list[Event]) -> list[bytes]:
         if events and isinstance(events[-1], ResponseFailed):
             # The relay says it, in its own time.
             events = events[:-1]
-        frames = self.encoder.encode(events)
-        if self.encoder.error is not None and self.watch.error is None:
-            self.watch.error, self.watch.done, self.watch.complete = self.encoder.error, False, False
+        frames = self._encoder.encode(events)
+        if self._encoder.error is not None and self.watch.error is None:
+            self.watch.error, self.watch.done, self.watch.complete = self._encoder.error, False, False
         return frames
 
 

@@ -131,18 +131,18 @@ def _ignore(data: bytes) -> None:
 
 
 _MOST_SIZES = 4096
-_MOST_LINE = 10
-"""Where the line of a chunk's size must have ended: more than a read can hold, and the break."""
 _SIZES: dict[bytes, int] = {}
 """Sizes of transfer chunks by the line that says them; the same few come again and again."""
 
 
 def _size(line: bytes) -> int:
-    """The size that such a line says; 0, which is no chunk's, where it is any other line, or one with an extension."""
-    found = int(line, 16) if _HEX.fullmatch(line) else 0
+    """The size that such a line says; -1 where it is any other line, one with an extension, or the last chunk's."""
+    if not _HEX.fullmatch(line):
+        return -1
+    size = int(line, 16)
     if len(_SIZES) < _MOST_SIZES:
-        _SIZES[line] = found
-    return found
+        _SIZES[line] = size
+    return size
 
 
 class AnswerReader:
@@ -205,15 +205,13 @@ class AnswerReader:
     def feed(self, data: memoryview) -> None:
         """Read on. What the sink raises passes through; what the upstream did wrong is kept in `error`."""
         if self._between:
-            # One transfer chunk? In one function: every chunk of every stream comes here.
-            read = bytes(data)
-            at = read.find(b"\r\n", 1, _MOST_LINE)
-            if at > 0:
-                line = read[:at]
-                size = _SIZES.get(line) or _size(line)
-                if size and size == len(read) - at - 4 and read.endswith(b"\r\n"):
-                    self._hear(read[at + 2 : -2])
-                    return
+            # One transfer chunk? In one function: every chunk of every stream comes here. What takes a single argument
+            # is called, and what takes a place to begin or to end is not: its arguments alone cost more than a slice.
+            line, _, rest = bytes(data).partition(b"\r\n")
+            size = len(rest) - 2
+            if (_SIZES.get(line) or _size(line)) == size and rest[size:] == b"\r\n":
+                self._hear(rest[:-2])
+                return
         self._overhead += len(data)
         self._between = False
         try:

@@ -51,11 +51,13 @@ from thalweg.dialects.anthropic_messages.tables import (
     finish_to_wire,
     usage_to_wire,
 )
+from thalweg.dialects.base import Template
 from thalweg.dialects.kit.separators import escape_separators
 
 _encode = msgspec.json.Encoder().encode
 STOP_FRAME = write("message_stop", {})
 _DELTA_HEAD = b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":%b:'
+_DELTA_END = b"}}\n\n"
 _DELTA_FIELDS = {
     "text": b'"text_delta","text"',
     "refusal": b'"text_delta","text"',
@@ -140,6 +142,16 @@ class AnthropicStreamEncoder:
         if self._plain and event.text and not event.choice:
             return self._delta(event.text)
         return b"".join(self.encode((event,)))
+
+    def template(self, index: int) -> Template | None:
+        """All of its deltas but for their text."""
+        part = self._part
+        if not self._plain or part is None or part.index != index or part.choice:
+            return None
+        return Template(self._head, _DELTA_END)
+
+    def templated(self, text: str, frames: int) -> None:
+        """Nothing is kept of it."""
 
     def keepalive(self) -> bytes:
         """A ping."""
@@ -248,7 +260,7 @@ class AnthropicStreamEncoder:
 
     def _delta(self, text: str) -> bytes:
         said = _encode(text)
-        return self._head + (said if said.isascii() else escape_separators(said)) + b"}}\n\n"
+        return self._head + (said if said.isascii() else escape_separators(said)) + _DELTA_END
 
     def _on_part_ended(self, event: PartEnded, _: Sequence[Event], __: int) -> list[bytes]:
         part = self._part

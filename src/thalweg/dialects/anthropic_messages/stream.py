@@ -123,19 +123,19 @@ class AnthropicStreamDecoder(FrameDecoder):
         self._growing: _Block | None = None
         """The one block that may grow, where there is but one."""
 
-    def grown(self, data: bytes) -> PartDelta | None:
-        """The short way of the common frame, by which the one open block grows."""
+    def grows(self, data: bytes) -> str:
+        """The text by which the one open block grows."""
         block = self._growing
         if block is None:
-            return None
+            return ""
         common = self._common
         text = common.envelope.text_in(data) if common.envelope is not None else None
         if text is None:
             text = common.text_in(data, self._goes_on)
         if not text:
-            return None
+            return ""
         block.arguments = True  # where it is a call
-        return PartDelta(index=block.index, text=text)
+        return text
 
     def _goes_on(self, event: CommonEvent) -> bool:
         """Whether a delta is the open block's and of its kind."""
@@ -144,6 +144,8 @@ class AnthropicStreamDecoder(FrameDecoder):
 
     def _follow(self) -> None:
         self._growing = self._lone_block()
+        if self._growing is not None:
+            self.growing = self._growing.index
 
     def _lone_block(self) -> _Block | None:
         """The open block, if none waits for it to end."""

@@ -8,7 +8,6 @@ from thalweg.canon.errors import UpstreamBroke
 from thalweg.canon.events import (
     ChoiceFinished,
     Event,
-    PartDelta,
     Pinged,
     ResponseEnded,
     ResponseStarted,
@@ -148,21 +147,19 @@ class DashScopeStreamDecoder(FrameDecoder):
         self._spoke = False
         self._common = _CommonAnswers()
 
-    def grown(self, data: bytes) -> PartDelta | None:
-        """The short way of the common frame, by which the one open part grows."""
+    def grows(self, data: bytes) -> str:
+        """The text of the common frame, by which the one open part grows."""
         part = self._common.part
         if part is None:
-            return None
+            return ""
         head, _, rest = data.partition(b"\ndata:")
         name, _, more = head.partition(b"\n")
         if more != _COMMON_HEAD or name[:3] != b"id:" or 0x0D in name:
-            return None
+            return ""
         text = self._common.text_in(rest)
-        if not text:
-            return None
-        if part.kind == "tool_call":
+        if text and part.kind == "tool_call":
             part.pieces.append((text, None))
-        return PartDelta(index=part.index, text=text)
+        return text
 
     def _catch_up(self) -> None:
         if (unread := self._common.take()) is not None:
@@ -178,6 +175,8 @@ class DashScopeStreamDecoder(FrameDecoder):
         if part is not None and part.kind == "tool_call" and (call is None or call.part is not part):
             part = None
         self._common.follow(part)
+        if part is not None:
+            self.growing = part.index
         self._common.call = call
 
     def _is_whole(self) -> bool:

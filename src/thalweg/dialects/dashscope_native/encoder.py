@@ -27,6 +27,7 @@ from thalweg.canon.events import (
 from thalweg.canon.parts import Citation, Opaque, Part, Reasoning, Refusal, Text, ToolCall
 from thalweg.canon.request import Request
 from thalweg.canon.response import Choice, Response
+from thalweg.dialects.base import Template
 from thalweg.dialects.dashscope_native.errors import encode_stream_error
 from thalweg.dialects.dashscope_native.tables import CONTENT_TYPE, FINISH_TO_WIRE, GOES_ON, NAME, usage_to_wire
 
@@ -107,6 +108,13 @@ class DashScopeStreamEncoder:
     def grow(self, event: PartDelta) -> bytes:
         """The frames for one event by which a part grows."""
         return b"".join(self.encode((event,)))
+
+    def template(self, index: int) -> Template | None:
+        """None: each frame has its number first, and the usage so far."""
+        return None
+
+    def templated(self, text: str, frames: int) -> None:
+        """Nothing was."""
 
     def keepalive(self) -> bytes:
         """A comment: whatever is no id, event, status or data is passed over."""

@@ -27,6 +27,7 @@ from thalweg.canon.events import (
 from thalweg.canon.finish import FinishReason
 from thalweg.canon.parts import Citation, Signature, ToolCall
 from thalweg.canon.request import Request
+from thalweg.dialects.base import Template
 from thalweg.dialects.gemini.arguments import Arguments, arguments_of
 from thalweg.dialects.gemini.citations import grounding_of
 from thalweg.dialects.gemini.errors import encode_stream_error
@@ -159,6 +160,17 @@ class GeminiStreamEncoder:
         if not text.isascii():
             growing.placed, text = False, escape_separators(text)
         return _BEFORE + text + growing.after
+
+    def template(self, index: int) -> Template | None:
+        """All of its frames but for their text."""
+        growing = self._growing
+        return Template(_BEFORE, growing.after) if growing is not None and growing.index == index else None
+
+    def templated(self, text: str, frames: int) -> None:  # some number them
+        """Note whether its bytes are characters."""
+        assert self._growing is not None
+        if not text.isascii():
+            self._growing.placed = False
 
     def keepalive(self) -> bytes:
         """A blank line."""

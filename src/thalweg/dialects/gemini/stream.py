@@ -138,14 +138,15 @@ class GeminiStreamDecoder(FrameDecoder):
         self._blocked: str | None = None
         self._common = _CommonChunks()
 
-    def grown(self, data: bytes) -> PartDelta | None:
-        """The short way of the common chunk, by which the open text or thoughts go on."""
+    def grows(self, data: bytes) -> str:
+        """The text by which the open text or thoughts go on."""
         opened = self._common.part
         text = self._common.text_in(data) if opened is not None else ""
         if opened is None or not text:
-            return None
-        opened.take(text)
-        return PartDelta(index=opened.index, text=text)
+            return ""
+        if not text.isascii():
+            opened.placed = False
+        return text
 
     def _catch_up(self) -> None:
         if (unread := self._common.take()) is not None:
@@ -166,7 +167,10 @@ class GeminiStreamDecoder(FrameDecoder):
         return bool(self.finishes) and self._choices.keys() <= self.finishes.keys()
 
     def _follow(self) -> None:
-        self._common.follow(self._lone())
+        opened = self._lone()
+        self._common.follow(opened)
+        if opened is not None:
+            self.growing = opened.index
 
     def _lone(self) -> _Open | None:
         """The open text or thoughts of the first choice, if nothing else there waits to be said."""

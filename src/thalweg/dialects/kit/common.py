@@ -57,7 +57,8 @@ class CommonFrames(Generic[P]):
     def text_in(self, data: bytes) -> str:
         """The text in a common frame, whose usage is put off. Empty for any other frame: then nothing has happened."""
         if (measured := self._measured) is not None and (found := measured.both_in(data)) is not None:
-            return found[0] if found[0] and self._put_off(found[1]) else ""
+            text, usage = found
+            return text if text and self._put_off(usage) else ""
         if (envelope := self._envelope) is not None and self.unread is None:
             known = envelope.text_in(data)
             if known is not None:

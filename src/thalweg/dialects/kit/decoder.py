@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from thalweg.canon.errors import GatewayError
-from thalweg.canon.events import Event, ResponseFailed
+from thalweg.canon.events import Event, PartDelta, ResponseFailed
 from thalweg.dialects.kit.frames import BadFrame, broke, cut_short
 from thalweg.framing.sse import Frame
 
@@ -15,7 +15,7 @@ BROKE_OFF = "broke off before the answer was finished"
 class FrameDecoder:
     """Reads one upstream's stream, frame by frame. A dialect says what they mean. Lives as long as the stream."""
 
-    __slots__ = ("_events", "_over", "_provider", "finishes")
+    __slots__ = ("_events", "_over", "_provider", "finishes", "growing")
 
     def __init__(self, provider: str) -> None:
         self._provider = provider
@@ -24,6 +24,17 @@ class FrameDecoder:
         self._over = False
         """Whether the answer has ended, well or not."""
         self.finishes: dict[int, str] = {}
+        self.growing = -1
+        """The part that the common frames go on with."""
+
+    def grows(self, data: bytes) -> str:
+        """The text of the common frame, by which that part grows; empty for any other."""
+        raise NotImplementedError
+
+    def grown(self, data: bytes) -> PartDelta | None:
+        """The event of the common frame."""
+        text = self.grows(data)
+        return PartDelta(index=self.growing, text=text) if text else None
 
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames."""

@@ -46,22 +46,24 @@ def _string(data: bytes) -> str | None:
 class Envelope:
     """The bytes before and after the text's string. Immutable."""
 
-    __slots__ = ("_after", "_before", "_length")
+    __slots__ = ("_after", "_before", "_edges", "_inner", "_start")
 
     def __init__(self, before: bytes, after: bytes) -> None:
-        self._before = before
-        self._after = after
-        self._length = len(before) + len(after)
+        self._before = before + b'"'
+        self._after = b'"' + after
+        self._start = len(before)
+        # Made once: every chunk of every stream is cut by them.
+        self._edges = slice(len(before) + 1), slice(-len(after) - 1, None)
+        self._inner = slice(len(before), -len(after))
 
     def text_in(self, data: bytes) -> str | None:
         """The text in this envelope, perhaps an empty one; `None` where the parser has to look."""
-        inner = data.removeprefix(self._before).removesuffix(self._after)
-        if len(data) - len(inner) != self._length:
+        head, tail = self._edges
+        if data[head] != self._before or data[tail] != self._after:
             return None
         try:
-            # As `_string` does: every chunk of every stream comes here.
-            return _read_string(inner) if inner[0] == _QUOTE == inner[-1] else None
-        except _UNREADABLE_OR_EMPTY:
+            return _read_string(data[self._inner])
+        except UNREADABLE:
             return None
 
 
@@ -72,36 +74,40 @@ class PaddedEnvelope(Envelope):
 
     def text_in(self, data: bytes) -> str | None:
         """The text, as in any envelope."""
-        rest = data.removeprefix(self._before)
-        inner, quote, tail = rest.rpartition(b'"')
-        if len(data) - len(rest) != len(self._before):
+        head, _ = self._edges
+        if data[head] != self._before:
             return None
+        inner, quote, tail = data[self._start :].rpartition(b'"')
         return _string(inner + quote) if tail == _ENDS or tail.replace(b" ", b"") == _ENDS else None
 
 
 class MeteredEnvelope:
     """The bytes before, between and after the text's string and the usage. Immutable."""
 
-    __slots__ = ("_after", "_before", "_between", "_edges")
+    __slots__ = ("_after", "_before", "_between", "_edges", "_inner")
 
     def __init__(self, before: bytes, between: bytes, after: bytes) -> None:
-        self._before = before
-        self._between = between
+        self._before = before + b'"'
+        self._between = b'"' + between
         self._after = after
-        self._edges = len(before) + len(after)
+        self._edges = slice(len(before) + 1), slice(-len(after), None)
+        self._inner = slice(len(before), -len(after))
 
     def both_in(self, data: bytes) -> tuple[str, bytes] | None:
         """The text in this envelope, and what stands where the usage should: a line, of which nobody has read anything.
         `None` where the parser has to look.
         """
-        inner = data.removeprefix(self._before).removesuffix(self._after)
+        head, tail = self._edges
+        if data[head] != self._before or data[tail] != self._after:
+            return None
         # A string that holds these bytes would hold a bare quote, and be none.
-        string, between, usage = inner.partition(self._between)
-        if len(data) - len(inner) != self._edges or not between or not usage.isascii():
+        string, between, usage = data[self._inner].partition(self._between)
+        if not between or not usage.isascii() or 0x0A in usage or 0x0D in usage:
             return None
-        if 0x0A in usage or 0x0D in usage or (text := _string(string)) is None:
+        try:
+            return _read_string(string + b'"'), usage
+        except UNREADABLE:
             return None
-        return text, usage
 
 
 def find_envelope(data: bytes, text: str, read: ReadText) -> Envelope | None:

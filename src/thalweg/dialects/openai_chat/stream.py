@@ -30,6 +30,7 @@ from thalweg.canon.finish import FinishReason
 from thalweg.canon.parts import PartKind, Signature
 from thalweg.canon.request import Request
 from thalweg.canon.usage import Usage
+from thalweg.dialects.base import Template
 from thalweg.dialects.kit.common import Both, CommonFrames, usage_in
 from thalweg.dialects.kit.decoder import FrameDecoder
 from thalweg.dialects.kit.frames import BadFrame, check_size, is_json
@@ -261,15 +262,15 @@ class ChatStreamDecoder(FrameDecoder):
         self._reports = UsageReports()
         self._common = _CommonChunks(self._reports)
 
-    def grown(self, data: bytes) -> PartDelta | None:
-        """The event of bytes that are one common chunk, by which the one open part grows."""
+    def grows(self, data: bytes) -> str:
+        """The text in bytes that are one common chunk, by which the one open part grows."""
         part = self._common.part
         text = self._common.text_in(data) if part is not None else ""
         if part is None or not text:
-            return None
+            return ""
         if part.slot is not None:
             part.pieces.append((text, None))
-        return PartDelta(index=part.index, text=text)
+        return text
 
     def _catch_up(self) -> None:
         if (unread := self._common.take()) is not None:
@@ -277,7 +278,10 @@ class ChatStreamDecoder(FrameDecoder):
             self._events.append(UsageReported(usage=usage_to_canon(raw), raw=raw))
 
     def _follow(self) -> None:
-        self._common.follow(self._lone_part())
+        part = self._lone_part()
+        self._common.follow(part)
+        if part is not None:
+            self.growing = part.index
 
     def _lone_part(self) -> _Part | None:
         """The open part of the first choice, if there is nothing else that could grow."""
@@ -569,6 +573,16 @@ class ChatStreamEncoder:
         growing.length += len(event.text)
         text = _encode(event.text)
         return growing.before + (text if text.isascii() else escape_separators(text)) + growing.after
+
+    def template(self, index: int) -> Template | None:
+        """All of its chunks but for their text."""
+        growing = self._growing
+        return Template(growing.before, growing.after) if growing is not None and growing.index == index else None
+
+    def templated(self, text: str, frames: int) -> None:  # some number them
+        """Count what was said with it."""
+        assert self._growing is not None
+        self._growing.length += len(text)
 
     def keepalive(self) -> bytes:
         """A chunk that says nothing."""

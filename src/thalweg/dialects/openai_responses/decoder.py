@@ -195,28 +195,28 @@ class ResponsesStreamDecoder(FrameDecoder):
         self._response_id: str | None = None
         self._model = ""
 
-    def grown(self, data: bytes) -> PartDelta | None:
-        """The short way of the common event, by which the one open part grows."""
+    def grows(self, data: bytes) -> str:
+        """The text of the common event, by which the one open part grows."""
         growing = self._growing
         if growing is None:
-            return None
+            return ""
         payload = data.removeprefix(growing.head)
         if len(data) - len(payload) != len(growing.head) or not is_line(payload):
-            return None
+            return ""
         try:
             if not payload.isascii():
                 payload.decode()
             event = read_growth(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return None
-        if event.type != growing.kind or event.output_index != growing.place or not event.delta:
-            return None
+            return ""
+        if event.type != growing.kind or event.output_index != growing.place:
+            return ""
         if event.content_index != growing.content_place or event.summary_index != growing.summary_place:
-            return None
+            return ""
         part = growing.part
-        if part.call is not None:
+        if part.call is not None and event.delta:
             part.pieces.append((event.delta, None))
-        return PartDelta(index=part.index, text=event.delta)
+        return event.delta
 
     def _is_whole(self) -> bool:
         """Its last event says so, and nothing else."""
@@ -258,6 +258,7 @@ class ResponsesStreamDecoder(FrameDecoder):
             return
         if frame.data is not None and not frame.lines:
             self._growing = _Growing(event, part, frame.raw.partition(frame.data)[0])
+            self.growing = part.index
 
     # The answer as a whole.
 

@@ -31,6 +31,7 @@ from thalweg.canon.finish import FinishReason
 from thalweg.canon.parts import Signature, ToolCall
 from thalweg.canon.request import Request
 from thalweg.canon.usage import Usage
+from thalweg.dialects.base import TEMPLATED_CHARS, Template
 from thalweg.dialects.kit.separators import escape_separators
 from thalweg.dialects.openai_responses import tables
 from thalweg.dialects.openai_responses.errors import encode_stream_error, failure_of, write_event
@@ -158,6 +159,20 @@ class ResponsesStreamEncoder:
         self._sequence = number + 1
         said = _encode(text)
         return open_.template % (number, said if said.isascii() else escape_separators(said))
+
+    def template(self, index: int) -> Template | None:
+        """All of its events but for their number and their text, while there is room."""
+        open_ = self._open
+        if open_ is None or open_.templated != index or self._room < TEMPLATED_CHARS:
+            return None
+        return Template(b"", b"", open_.template, self._sequence)
+
+    def templated(self, text: str, frames: int) -> None:
+        """Keep what was said with it, to say it again."""
+        assert self._open is not None
+        self._open.pieces.append(text)
+        self._room -= len(text)
+        self._sequence += frames
 
     @property
     def held_chars(self) -> int:

@@ -99,6 +99,12 @@ class MannerEncoder:
         """The frames for one event by which a part grows."""
         return b"".join(self.encode([event]))
 
+    def template(self, index: int) -> None:
+        """None: frames are changed one by one."""
+
+    def templated(self, text: str, frames: int) -> None:
+        """Nothing was."""
+
     def _reshaped(self, frame: bytes) -> list[bytes]:
         if frame == _DONE:
             return [*self._let_go(None), _DONE]

@@ -76,6 +76,12 @@ class AccentedEncoder:
         """The frames for one event by which a part grows."""
         return b"".join(self.encode([event]))
 
+    def template(self, index: int) -> None:
+        """None: frames are changed one by one."""
+
+    def templated(self, text: str, frames: int) -> None:
+        """Nothing was."""
+
     def keepalive(self) -> bytes:
         """What breaks a silence."""
         return self._plain.keepalive()
