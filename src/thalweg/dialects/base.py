@@ -19,6 +19,7 @@ from thalweg.canon.parts import ToolCall
 from thalweg.canon.request import Request
 from thalweg.canon.response import Response
 from thalweg.canon.usage import Usage
+from thalweg.dialects.kit.separators import escape_separators
 from thalweg.framing.sse import Frame
 from thalweg.profiles.base import Prefill, Profile
 
@@ -227,7 +228,7 @@ TEMPLATED_CHARS = 256 * 1024
 
 class Template(NamedTuple):
     """What a client's frames by which one part grows are made of, but for their text. That stands in them as a JSON
-    string, with separators escaped (`kit.separators`).
+    string (`json_string`).
     """
 
     before: bytes
@@ -236,6 +237,11 @@ class Template(NamedTuple):
     """Instead of both, where each frame has its number: a format for that and the string."""
     number: int = 0
     """Of the next frame."""
+
+
+def json_string(text: str) -> bytes:
+    """A text as it stands in frames that are made with a template."""
+    return escape_separators(msgspec.json.encode(text))
 
 
 class StreamDecoder(Protocol):

@@ -21,8 +21,7 @@ from thalweg.canon.events import (
     UsageReported,
 )
 from thalweg.canon.usage import Usage, estimate_tokens
-from thalweg.dialects.base import TEMPLATED_CHARS, StreamDecoder, StreamEncoder, Watch
-from thalweg.dialects.kit.separators import escape_separators
+from thalweg.dialects.base import TEMPLATED_CHARS, StreamDecoder, StreamEncoder, Watch, json_string
 from thalweg.framing.sse import Frame
 from thalweg.relay.adapter import Adapter
 from thalweg.relay.seam import Seam, unended
@@ -262,14 +261,13 @@ class Translator:
             return self._pass_last(text)
         self._chars = chars
         self._texts.append(text)
-        string = _encode(text)
         if text.isascii():
-            watch = self.watch
+            string, watch = _encode(text), self.watch
             watch.deltas += 1
             watch.narrow_chars += len(text)
         else:
             self.watch.saw_text(text)
-            string = escape_separators(string)
+            string = json_string(text)
         if not self._numbered:
             return self._before + string + self._after
         number = self._number
