@@ -17,6 +17,8 @@ class Metric:
 
 METRICS = (
     Metric("chunk_cpu_us", "CPU per chunk", "µs"),
+    Metric("steady_chunk_cpu_us", "the same while all streams are open", "µs"),
+    Metric("stream_cpu_us", "CPU per stream opened and ended", "µs", 0),
     Metric("wakeups_per_chunk", "wake-ups per chunk", "", 2),
     Metric("request_cpu_us", "CPU per short request", "µs"),
     Metric("added_ttft_p50_ms", "added TTFT, p50", "ms", 2),

@@ -19,6 +19,8 @@ from bench.stats import percentile
 from bench.targets import DIRECT, PHASES, Target
 from bench.upstream import Script
 
+_START_S = 1.0
+"""How long the load process may take to start."""
 _SETTLE_S = 0.5
 """After a load, before a counter is read: what a gateway writes late belongs to it."""
 
@@ -102,10 +104,16 @@ class Bench:
         settings = self.settings
         script = Script(settings.rate, settings.rate * settings.seconds)
         plan = target.plan(script, server.port, streams=settings.streams, ramp_s=min(2.0, settings.seconds / 4))
-        wakeups = server.wakeups()
-        outcome, cpu_ns = self._load_and_cpu(plan, target, server)
+        wakeups, clock = server.wakeups(), _Clock(server)
+        outcome, cpu_ns = self._load_and_cpu(plan, target, server, clock.sample)
         if server.pids:
             self.samples.add(target.name, "chunk_cpu_us", cpu_ns / 1000 / max(outcome.chunks, 1))
+            # All streams are open between the end of the ramp and the first stream's end.
+            busy = used(clock.samples, plan.ramp_s + _START_S, settings.seconds)
+            steady_us = busy * 1e6 / (settings.streams * settings.rate)
+            self.samples.add(target.name, "steady_chunk_cpu_us", steady_us)
+            rest_us = cpu_ns / 1000 - steady_us * outcome.chunks
+            self.samples.add(target.name, "stream_cpu_us", rest_us / settings.streams)
             self.samples.add(target.name, "wakeups_per_chunk", (server.wakeups() - wakeups) / max(outcome.chunks, 1))
         for metric, value in _times(outcome).items():
             self.samples.add(target.name, metric, value)
@@ -134,9 +142,11 @@ class Bench:
         self.samples.add(target.name, "stream_kib", (resident - idle) / 1024 / settings.open_streams)
         self.samples.add(target.name, "lost_streams", settings.open_streams - outcome.whole)
 
-    def _load_and_cpu(self, plan: Plan, target: Target, server: Server) -> tuple[Outcome, int]:
+    def _load_and_cpu(
+        self, plan: Plan, target: Target, server: Server, sample: Callable[[], None] | None = None
+    ) -> tuple[Outcome, int]:
         before_ns = server.cpu_ns()
-        outcome = self._load(plan, target)
+        outcome = self._load(plan, target, sample)
         time.sleep(_SETTLE_S)
         return outcome, server.cpu_ns() - before_ns
 
@@ -154,6 +164,29 @@ def _times(outcome: Outcome) -> dict[str, float]:
         "latency_p99_ms": outcome.latency_ms.get("p99", math.nan),
         "gap_p99_ms": percentile(outcome.gap_ms, 99),
     }
+
+
+class _Clock:
+    """Samples of a server's CPU clock, from its making on."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._start_s = time.monotonic()
+        self.samples: list[tuple[float, int]] = []
+        """Seconds since then, and nanoseconds of CPU."""
+
+    def sample(self) -> None:
+        """Take one."""
+        self.samples.append((time.monotonic() - self._start_s, self._server.cpu_ns()))
+
+
+def used(samples: Sequence[tuple[float, int]], from_s: float, until_s: float) -> float:
+    """Return the part of a core that was used in a span; NaN when it was not sampled twice."""
+    inside = [sample for sample in samples if from_s <= sample[0] <= until_s]
+    if len(inside) < 2:
+        return math.nan
+    (from_s, from_ns), (until_s, until_ns) = inside[0], inside[-1]
+    return (until_ns - from_ns) / 1e9 / (until_s - from_s)
 
 
 class _Memory:

@@ -19,6 +19,7 @@ END = "<!-- bench:end -->"
 
 _TITLE = "Cost of the relay against nginx"
 _MOST_COLUMNS = 8
+_COSTS = (("chunk_cpu_us", 1), ("steady_chunk_cpu_us", 1), ("stream_cpu_us", 0))
 _CHARTED = ("chunk_cpu_us", "request_cpu_us", "stream_kib", "added_latency_p50_ms")
 
 
@@ -49,10 +50,13 @@ class Report:
                 yield [_label(metric), *figures, *(_text(ratio, 2) for ratio in ratios)]
 
     def chunks(self) -> Iterator[list[str]]:
-        """Yield for each target what a chunk costs, and that against the yardstick."""
+        """Yield for each target what a chunk costs, and a stream, and that against the yardstick."""
         for name in self._measured():
-            cost = self.samples.spread(name, "chunk_cpu_us")
-            yield [name, _text(cost, 1), _text(self.samples.ratio(name, "chunk_cpu_us", YARDSTICK), 2)]
+            cells = [name]
+            for key, digits in _COSTS:
+                cells.append(_text(self.samples.spread(name, key), digits))
+                cells.append(_text(self.samples.ratio(name, key, YARDSTICK), 2))
+            yield cells
 
     def bars(self) -> Iterator[tuple[Bar, float, bool]]:
         """Yield the bars that were measured: the bar, Thalweg's figure, whether it holds."""
@@ -92,7 +96,9 @@ def terminal_table(report: Report) -> Table:
     """
     columns, rows = report.columns(), list(report.rows())
     if len(columns) > _MOST_COLUMNS:
-        columns, rows = ["", "CPU per chunk (µs)", f"÷ {YARDSTICK}"], list(report.chunks())
+        against = f"÷ {YARDSTICK}"
+        columns = ["", "CPU per chunk (µs)", against, "all open (µs)", against, "per stream (µs)", against]
+        rows = list(report.chunks())
     table = Table(title="median over the runs (lowest–highest)", title_justify="left")
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if index else "left")

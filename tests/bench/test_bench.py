@@ -14,7 +14,7 @@ from bench.gateway import API_KEY, gateway_env
 from bench.load import Outcome, Plan, Tally, Watch, run
 from bench.metrics import METRICS, Samples
 from bench.nginx import nginx_conf
-from bench.phases import Settings
+from bench.phases import Settings, used
 from bench.process import children, cpu_ns, free_port, rss_bytes
 from bench.report import BEGIN, END, Report, as_json, chart, markdown, rewrite
 from bench.stats import Spread, percentile, ratios
@@ -62,6 +62,12 @@ def measured() -> Samples:
         samples.add("thalweg", "chunk_cpu_us", ours)
         samples.add("thalweg", "lost_streams", 0)
     return samples
+
+
+def test_a_span_is_told_from_what_was_used_before_and_behind_it() -> None:
+    samples = [(0.0, 0), (0.5, 10_000_000), (1.0, 90_000_000), (2.0, 290_000_000), (3.0, 490_000_000), (4.0, 10**10)]
+    assert used(samples, 1.0, 3.5) == pytest.approx(0.2)
+    assert math.isnan(used(samples, 2.5, 3.5)), "one sample"
 
 
 @pytest.mark.parametrize(
