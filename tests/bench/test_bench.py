@@ -1,5 +1,6 @@
 """The bench measures what it says: its pieces one by one, without nginx and without a gateway."""
 
+import argparse
 import asyncio
 import json
 import math
@@ -9,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from bench import way
 from bench.chart import BarMark, Panel, draw
 from bench.gateway import API_KEY, gateway_env
 from bench.load import Outcome, Plan, Tally, Watch, run
@@ -295,3 +297,11 @@ def test_the_chart_escapes_names_and_bears_zeros() -> None:
 
 def test_each_metric_has_one_row() -> None:
     assert len({metric.key for metric in METRICS}) == len(METRICS)
+
+
+@pytest.mark.parametrize("pair", [("openai-chat", "openai-chat"), ("anthropic", "gemini")])
+async def test_the_own_way_of_a_chunk_is_measured(pair: tuple[str, str]) -> None:
+    options = argparse.Namespace(streams=20, rounds=2, runs=1, other=0.1)
+    warm, cold = await way.measure(*pair, options)
+    assert warm > 0
+    assert cold > 0
