@@ -220,3 +220,20 @@ def test_a_slow_disk_costs_recordings_and_never_waits(
     recorder.close()
     assert len(files(tmp_path)) == 2
     assert "dropped because the disk is too slow: 4" in caplog.text
+
+
+def test_a_recording_that_becomes_whole_while_it_is_looked_for_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part, whole = tmp_path / "talk.jsonl.part", tmp_path / "talk.jsonl"
+    part.write_bytes(b"")
+    is_file = Path.is_file
+
+    def look_and_finish(path: Path) -> bool:
+        found = is_file(path)
+        if part.exists():
+            part.rename(whole)
+        return found
+
+    monkeypatch.setattr(Path, "is_file", look_and_finish)
+    assert Shelf(tmp_path).find("talk") == whole

@@ -49,7 +49,8 @@ class Shelf:
         """The file of a recording, whole or not; `None` where there is none of that name."""
         if not is_name(name):
             return None
-        files = (self.folder / f"{name}{end}" for end in (SUFFIX, PART))
+        # It becomes whole under another name, perhaps between two looks: so a third is taken.
+        files = (self.folder / f"{name}{end}" for end in (SUFFIX, PART, SUFFIX))
         return next((file for file in files if file.is_file()), None)
 
     def header(self, name: str) -> Header:
