@@ -192,7 +192,7 @@ class Session:
 
 
 def _verdicts(row: JudgeRow, judge: Judge, gateway: Gateway, upstreams: tuple[str, ...]) -> Iterator[Verdict]:
-    """Every case with every client of a judge. A judge that dies in a case fails it and is started anew."""
+    """Every case with every client of a judge. A judge that dies twice in a case fails it; it is started anew."""
     for client in row.clients:
         for case in CASES:
             for upstream in upstreams if case.upstream else ("",):
@@ -216,7 +216,12 @@ def _verdicts(row: JudgeRow, judge: Judge, gateway: Gateway, upstreams: tuple[st
 
 def _failure(case: Case, stand: _Stand) -> str | None:
     try:
-        case.run(stand)
+        try:
+            case.run(stand)
+        except JudgeDied:
+            # One of some ten thousand calls of LiteLLM's never came: it hung before it asked. Who waits for an answer
+            # that the gateway owes does so again.
+            case.run(stand)
     except (Failed, JudgeDied) as failed:
         return str(failed)
     return None
