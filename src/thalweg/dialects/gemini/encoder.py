@@ -166,7 +166,7 @@ class GeminiStreamEncoder:
         growing = self._growing
         return Template(_BEFORE, growing.after) if growing is not None and growing.index == index else None
 
-    def templated(self, text: str, frames: int) -> None:  # some number them
+    def templated(self, text: str, frames: int) -> None:
         """Note whether its bytes are characters."""
         assert self._growing is not None
         if not text.isascii():

@@ -144,8 +144,7 @@ class GeminiStreamDecoder(FrameDecoder):
         text = self._common.text_in(data) if opened is not None else ""
         if opened is None or not text:
             return ""
-        if not text.isascii():
-            opened.placed = False
+        opened.take(text)
         return text
 
     def _catch_up(self) -> None:

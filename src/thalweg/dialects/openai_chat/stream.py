@@ -579,7 +579,7 @@ class ChatStreamEncoder:
         growing = self._growing
         return Template(growing.before, growing.after) if growing is not None and growing.index == index else None
 
-    def templated(self, text: str, frames: int) -> None:  # some number them
+    def templated(self, text: str, frames: int) -> None:
         """Count what was said with it."""
         assert self._growing is not None
         self._growing.length += len(text)
