@@ -151,22 +151,32 @@ async def test_a_group_of_more_rows_than_a_statement_takes_is_one_transaction(ho
     assert len(house.outcomes()) == many + 1
 
 
-async def test_settlements_ride_with_reservations(house: House) -> None:
+async def test_settlements_ride_with_reservations(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "SETTLE_WITHIN_S", PATIENCE_S)
     await asyncio.gather(*(house.ledger.open(ask(number)) for number in range(20)))
     before = house.disk.commits
-    house.disk.may_write.clear()
-    house.ledger.settle(answer(0))
-    for _ in range(before + 1):
-        await house.disk.tried()
-    for number in range(1, 20):
+    for number in range(20):
         house.ledger.settle(answer(number))
-    opening = asyncio.create_task(house.ledger.open(ask(20)))
-    await asyncio.sleep(0)
-    house.disk.may_write.set()
-    await opening
+        await asyncio.sleep(0.001)
+    await house.ledger.open(ask(20))
 
-    assert house.disk.commits == before + 2
+    assert house.disk.commits == before + 1
     assert list(house.outcomes().values()) == [None] + ["complete"] * 20
+
+
+async def test_settlements_that_nothing_else_follows_are_written_soon(house: House) -> None:
+    """Those of a moment together, and those of another moment once more; nobody asks for them."""
+    await asyncio.gather(*(house.ledger.open(ask(number)) for number in range(20)))
+    before = house.disk.commits
+    for moment in range(1, 3):
+        for number in range(10 * (moment - 1), 10 * moment):
+            house.ledger.settle(answer(number))
+        async with asyncio.timeout(PATIENCE_S):
+            while house.ledger.unsettled > 20 - 10 * moment:
+                await asyncio.sleep(0.001)
+        assert house.disk.commits == before + moment
+
+    assert set(house.outcomes().values()) == {"complete"}
 
 
 async def test_a_reservation_is_on_disk_when_open_returns(house: House) -> None:
