@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
 import os
 import socket
@@ -138,11 +139,26 @@ async def _connect_to(address: Address) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.get_running_loop().sock_connect(sock, target)
+        await _connected(sock, target)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+async def _connected(sock: socket.socket, target: Any) -> None:
+    """As the loop's `sock_connect`. uvloop's would have a thread look up the address, though it stands there in digits."""
+    error = sock.connect_ex(target)
+    if error == errno.EINPROGRESS:
+        loop, over = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_writer(sock, over.set)
+        try:
+            await over.wait()
+        finally:
+            loop.remove_writer(sock)
+        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if error:
+        raise OSError(error, os.strerror(error))
 
 
 class _Race:
