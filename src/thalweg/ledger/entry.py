@@ -184,7 +184,10 @@ def believable(settlement: Settlement) -> Settlement:
     One that is so mended has the source `unknown`.
     """
     counts = msgspec.structs.astuple(settlement.usage)
-    if all(count is None or 0 <= count <= MOST_TOKENS for count in counts):
+    for count in counts:
+        if count is not None and not 0 <= count <= MOST_TOKENS:
+            break
+    else:
         return settlement
     kept = (count if count is not None and 0 <= count <= MOST_TOKENS else None for count in counts)
     usage = Usage(**dict(zip(Usage.__struct_fields__, kept, strict=True)))

@@ -173,8 +173,9 @@ class Tries:
     __slots__ = ("_shared", "_under_way", "goes_on", "number", "pause_s", "way")
 
     def __init__(self, ways: Sequence[Way], rules: Attempts, health: Health, chance: random.Random, now: float) -> None:
-        cool = {way: health.cools(way.upstream, now) or health.cools(way.key_name, now) for way in ways}
-        self._shared = _Shared(sorted(ways, key=lambda way: cool[way]), rules, health, chance)
+        if len(ways) > 1:
+            ways = sorted(ways, key=lambda way: health.cools(way.upstream, now) or health.cools(way.key_name, now))
+        self._shared = _Shared(ways, rules, health, chance)
         self.number = 0
         """Of the attempt under way; from 1 on."""
         self.pause_s = 0.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ from msgspec.structs import asdict, replace
 
 from thalweg.canon.errors import RequestError
 from thalweg.canon.losses import Losses, Strictness
-from thalweg.canon.policy import Attempts, Leave, Timeouts
+from thalweg.canon.policy import Leave, Timeouts, Waits
 from thalweg.canon.request import Request
 from thalweg.canon.turns import arrange
 from thalweg.canon.usage import estimate_tokens
@@ -54,6 +55,7 @@ _SIMULATED_ORIGIN = Origin("http", "simulator.invalid", 80)
 
 _ONLY_WAY = Way(0, 0, "")
 """Of a request that is tried once."""
+_NO_WAITS = Waits()
 
 
 class Arrival(NamedTuple):
@@ -194,12 +196,10 @@ class Asking:
 
     def _timing(self, route: int) -> Timing:
         """How long this attempt may take: the gateway's times, the provider's, the route's; a request only tightens."""
-        provider, rules = self._routes.targets[route].provider, self._routes.attempts or self._house.settings.attempts
-        timeouts = self._house.settings.timeouts
-        if provider is not None:
-            timeouts = timeouts.with_(provider.timeouts)
-        timeouts = timeouts.with_(self._routes.waits[route]).within(self._wishes.waits)
-        return timing_of(timeouts, rules)
+        settings, provider = self._house.settings, self._routes.targets[route].provider
+        rules = self._routes.attempts or settings.attempts
+        own = _NO_WAITS if provider is None else provider.timeouts
+        return timing_of(settings.timeouts, own, self._routes.waits[route], self._wishes.waits, rules.commit_after_s)
 
     def _leave(self, route: Upstream) -> Leave:
         """What becomes of the answer when its client goes: the request, the alias, the provider or the gateway says."""
@@ -304,7 +304,9 @@ class Upstream:
     @property
     def prefill(self) -> Prefill | None:
         """How it is told the beginning of its answer; `None` where that cannot be."""
-        return self.profile.prefill if isinstance(self.dialect, Continues) else None
+        prefill = self.profile.prefill
+        # Few have one, and asking a protocol costs as much as reading the whole request.
+        return prefill if prefill is not None and isinstance(self.dialect, Continues) else None
 
     def continued(self, body: bytes, beginning: str) -> tuple[str, bytes]:
         """A request for the rest of an answer: the beginning as it is told, and the body. Raises `RequestError`."""
@@ -321,8 +323,10 @@ class Upstream:
         the dialect's own.
         """
         provider = self._target.provider
-        said = {name for name, _ in more}
-        own = tuple(pair for pair in self.dialect.request_headers(stream=stream) if pair[0] not in said)
+        own = self.dialect.request_headers(stream=stream)
+        if more:
+            said = {name for name, _ in more}
+            own = tuple(pair for pair in own if pair[0] not in said)
         return UpstreamRequest(
             origin=provider.origin if provider else _SIMULATED_ORIGIN,
             method=b"POST",
@@ -356,9 +360,11 @@ def keys_of(provider: ProviderSettings | None) -> tuple[Key, ...]:
     return (Key(provider.key_name, provider.credential), *provider.more_keys)
 
 
-def timing_of(timeouts: Timeouts, rules: Attempts) -> Timing:
-    """The waits of one attempt."""
-    return Timing(**asdict(timeouts), commit_after_s=rules.commit_after_s)
+@lru_cache(maxsize=256)
+def timing_of(timeouts: Timeouts, provider: Waits, route: Waits, asked: Waits, commit_after_s: float) -> Timing:
+    """The waits of one attempt. Nearly all requests have the same."""
+    tightened = timeouts.with_(provider).with_(route).within(asked)
+    return Timing(**asdict(tightened), commit_after_s=commit_after_s)
 
 
 def _shown(names: tuple[str, ...]) -> bytes:

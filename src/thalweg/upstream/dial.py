@@ -147,7 +147,7 @@ async def _connect_to(address: Address) -> socket.socket:
 
 
 async def _connected(sock: socket.socket, target: Any) -> None:
-    """As the loop's `sock_connect`. uvloop's would have a thread look up the address, though it stands there in digits."""
+    """As the loop's `sock_connect`. uvloop's has a thread look up the address, though it stands there in digits."""
     error = sock.connect_ex(target)
     if error == errno.EINPROGRESS:
         loop, over = asyncio.get_running_loop(), asyncio.Event()

@@ -83,7 +83,9 @@ class Pool:
 
     def claim(self, claimant: Claimant) -> None:
         """Give the claimant an idle connection, or a place to open one, or have it wait."""
-        lane = self._lanes.setdefault(claimant.route, _Lane())
+        lane = self._lanes.get(claimant.route)
+        if lane is None:
+            lane = self._lanes[claimant.route] = _Lane()
         connection = self._newest_idle(lane)
         if connection is not None:
             claimant.take(connection)

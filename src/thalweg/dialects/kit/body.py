@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
@@ -87,10 +88,14 @@ def check_model(model: str, param: str = "model") -> None:
         raise InvalidRequest(f"'{param}' is no model's name.", param=param, code="invalid_value")
 
 
+@cache
+def _quoted(names: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(b'"%b"' % name.encode() for name in names)
+
+
 def refuse_duplicates(body: bytes, once: tuple[str, ...]) -> None:
     """A proxy in front may read the first of two equal keys where we read the last: refuse to guess."""
-    escaped = _ESCAPED_LETTER.search(body) is not None
-    if not escaped and not any(body.count(b'"%b"' % name.encode()) > 1 for name in once):
+    if _ESCAPED_LETTER.search(body) is None and max(map(body.count, _quoted(once))) <= 1:
         return
     pairs: list[tuple[str, Any]] = []
 

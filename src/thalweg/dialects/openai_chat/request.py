@@ -54,11 +54,11 @@ class ChatRequest:
         if not stream:
             top.pop("stream_options", None)
         elif profile.asks_usage:
-            options = _decode_options(top.get("stream_options", b"null")) or {}
+            options = _decode_options(top["stream_options"]) or {} if "stream_options" in top else {}
             options |= dict.fromkeys(usage_options(profile, self.body.n), Raw(b"true"))
             top["stream_options"] = Raw(msgspec.json.encode(options))
-        for field in profile.refused_fields:
-            top.pop(field, None)
+        for field in profile.refused_fields & top.keys():
+            del top[field]
         if _ENVELOPE in self._bytes:
             top["messages"] = _without_envelopes(top["messages"])
         self._say_effort(top, profile.thinking)
@@ -75,7 +75,8 @@ class ChatRequest:
 
     def left_out(self, profile: Profile) -> tuple[str, ...]:
         """Names of the client's fields that `edited` leaves out, or of which it can only say a part."""
-        names = [name for name in sorted(profile.refused_fields) if self._top().get(name, NULL) != NULL]
+        top = self._top()
+        names = [name for name in sorted(profile.refused_fields & top.keys()) if top[name] != NULL]
         if (said := self._effort_said(profile.thinking)) is not None and not said.whole:
             names.append("reasoning_effort")
         return tuple(names)
