@@ -6,7 +6,9 @@ import asyncio
 import errno
 import socket
 import ssl
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -67,6 +69,51 @@ async def test_a_connection_that_nobody_accepts_times_out() -> None:
             )
             assert time.monotonic() - began < 1
             assert connector.open_connections == 0
+
+
+def sockets() -> int:
+    found = list(Path("/proc/self/fd").iterdir())
+    return sum(each.is_symlink() and str(each.readlink()).startswith("socket:") for each in found)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it counts in /proc")
+@on_both_loops
+async def test_abort_while_connecting_closes_the_socket() -> None:
+    with full_backlog() as origin:
+        async with connecting() as connector:
+            before = sockets()
+            call, heard = start(connector, origin)
+            await within(until(lambda: sockets() == before + 1))
+            call.abort()
+            await within(until(lambda: sockets() == before))
+            assert heard.events == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it counts in /proc")
+@on_both_loops
+async def test_a_timeout_while_connecting_closes_the_socket() -> None:
+    with full_backlog() as origin:
+        async with connecting() as connector:
+            before = sockets()
+            await ask(connector, origin, connect_timeout_s=0.05)
+            await within(until(lambda: sockets() == before))
+
+
+@on_both_loops
+async def test_an_address_in_digits_is_made_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    lookup = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *arguments: object, **options: object) -> object:
+        asked.append(host)
+        return lookup(host, *arguments, **options)  # type: ignore[arg-type]  # as it was called
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    async with serving(answering(HELLO)) as upstream:
+        for _ in range(2):
+            async with connecting(upstream) as connector:
+                assert (await ask(connector, upstream.origin)).body == b"hello"
+    assert asked == ["127.0.0.1"]
 
 
 @on_both_loops

@@ -155,7 +155,7 @@ class Dialled:
         return socket.socket()
 
     async def open(self, host: str, *, scheme: str = "http", proxy: Proxy | None = None) -> None:
-        (await self.dialler.open_socket(Route(Origin(scheme, host, 80), proxy))).close()
+        (await self.dialler.way(Route(Origin(scheme, host, 80), proxy))).close()
 
 
 async def test_the_connection_goes_to_what_the_one_lookup_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +227,7 @@ async def test_what_is_allowed_is_reached() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         dialler = PublicDialer(ssl.create_default_context(), resolve=resolve, allow=lambda address: address.is_loopback)
-        with await dialler.open_socket(Route(Origin("http", "a.example", port))) as sock:
+        with await dialler.way(Route(Origin("http", "a.example", port))) as sock:
             assert sock.getpeername() == ("127.0.0.1", port)
 
 

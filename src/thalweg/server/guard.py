@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from thalweg.canon.errors import GatewayError, InvalidRequest, RateLimited, RequestTimeout
@@ -149,8 +150,13 @@ class GuardedProtocol(HttpToolsProtocol):
     # What the transport calls.
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in the base
-        """A client connected: its header is awaited."""
-        super().connection_made(transport)
+        """A client connected: its header is awaited. As the base's, without the addresses and what asks for TLS: nobody
+        here wants them, and each address costs a socket object and a system call.
+        """
+        self.connections.add(self)
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        self.scheme = "http"
         self.head_clock.begin(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

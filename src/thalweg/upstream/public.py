@@ -122,7 +122,7 @@ class PublicDialer(Dialer):
         self._resolve = resolve
         self._allow = allow
 
-    async def open_socket(self, route: Route) -> socket.socket:
+    async def way(self, route: Route) -> socket.socket:
         """A socket to an address that was checked."""
         origin = route.origin
         found = await self._checked(origin.host, origin.port)
