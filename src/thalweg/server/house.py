@@ -91,13 +91,14 @@ class IdSource:
 
     def __init__(self) -> None:
         self._pool = b""
+        self._used = 0
 
     def __call__(self) -> str:
         """A new name."""
-        if not self._pool:
-            self._pool = secrets.token_bytes(4096)
-        name, self._pool = self._pool[:16], self._pool[16:]
-        return f"{unix_ms():012x}{name.hex()}"
+        if self._used == len(self._pool):
+            self._pool, self._used = secrets.token_bytes(4096), 0
+        begin, self._used = self._used, self._used + 16
+        return f"{unix_ms():012x}{self._pool[begin : self._used].hex()}"
 
 
 def unix_ms() -> int:

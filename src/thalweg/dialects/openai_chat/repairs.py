@@ -243,9 +243,12 @@ def is_sound(chunk: Chunk, memory: Memory) -> bool:
     """Whether no row can want to change this chunk, seen without opening its JSON. `False` may be a false alarm."""
     if type(chunk.id) is not str or type(chunk.model) is not str or type(chunk.created) is not int:
         return False
-    choices = chunk.choices or ()
-    if chunk.object != CHUNK_OBJECT or not all(_is_sound_choice(choice, memory) for choice in choices):
+    if chunk.object != CHUNK_OBJECT:
         return False
+    choices = chunk.choices or ()
+    for choice in choices:
+        if not _is_sound_choice(choice, memory):
+            return False
     for choice in choices:
         if choice.delta is not None and choice.delta.role is not None:
             memory.choice(choice.index).said_role = True
