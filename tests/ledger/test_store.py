@@ -187,6 +187,20 @@ async def test_a_reservation_is_on_disk_when_open_returns(house: House) -> None:
     other.close()
 
 
+async def test_what_a_posting_is_not_about_is_null(house: House) -> None:
+    await house.ledger.open(ASKED)
+    house.ledger.settle(ANSWERED)
+    await house.ledger.flush()
+    with sqlite3.connect(house.path) as other:
+        for kind, foreign in (("reserved", Settlement), ("settled", Reservation)):
+            names = set(foreign.__struct_fields__) - {"request_id", "attempt", "at_ms", "usage"}
+            names |= set(Usage.__struct_fields__) if foreign is Settlement else set()
+            types = ", ".join(f"typeof({name})" for name in sorted(names))
+            found = other.execute(f"SELECT {types} FROM posting WHERE kind = '{kind}'").fetchone()
+            assert set(found) == {"null"}
+    other.close()
+
+
 # Cancelled while waiting
 
 

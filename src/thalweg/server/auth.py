@@ -66,8 +66,9 @@ def _offered(scope: Scope) -> bytes | None:
                 found.add(key.strip())
         elif name in _CARRIERS and value.strip():
             found.add(value.strip())
-    if b"key=" in scope["query_string"]:
-        found |= {value.encode() for name, value in parse_qsl(scope["query_string"].decode("latin-1")) if name == "key"}
+    query = scope["query_string"]
+    if query and b"key=" in query:
+        found |= {value.encode() for name, value in parse_qsl(query.decode("latin-1")) if name == "key"}
     if len(found) > 1:
         raise Unauthenticated("The request carries two different API keys.")
     return found.pop() if found else None
