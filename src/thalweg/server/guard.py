@@ -252,9 +252,12 @@ class GuardedProtocol(HttpToolsProtocol):
         """One field came."""
         if self._reading is not _HEAD:
             return
-        super().on_header(name, value)
         self._size += len(name) + len(value) + 4
-        lower = self.headers[-1][0]
+        lower = name.lower()
+        if lower == b"expect":
+            super().on_header(name, value)
+            return
+        self.headers.append((lower, value))  # as the base does, which would take a call for each field
         if lower == b"host":
             self._hosts += 1
             self._host = value

@@ -21,6 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -129,9 +130,14 @@ _OURS = frozenset(
     {"time", "level", "event", "stream_id", "trace_id", "dialect", "outcome", "error_kind", "usage_source"}
 )
 """Fields of a request's line whose values are the gateway's own words or digits. All other texts are scrubbed."""
-_SCRUBBED = tuple(
-    field.name for field in msgspec.structs.fields(Line) if field.type in (str, str | None) and field.name not in _OURS
+_IDS = frozenset({"request_id", "client_request_id"})
+"""Those that each request may have of its own. The others are the same again and again, and bounded in length."""
+_NAMES = tuple(
+    field.name
+    for field in msgspec.structs.fields(Line)
+    if field.type in (str, str | None) and field.name not in _OURS | _IDS
 )
+_names_of = attrgetter(*_NAMES)
 _SHORT = 256
 _STATUS_COLOURS = {2: "\x1b[32m", 4: "\x1b[33m", 5: "\x1b[31m"}
 _OWN = frozenset({"time", "level", "stream_id"})
@@ -327,7 +333,7 @@ class _Scrub:
         self._secrets |= {each for each in secrets if len(each) >= _LEAST_SECRET}
         known = sorted(self._secrets, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
-        self._clean = lru_cache(maxsize=1024)(self._cleaned)
+        self._clean = lru_cache(maxsize=1024)(self._all_cleaned)
 
     def __call__(self, _: Any, __: str, fields: Fields) -> Fields:
         """Clean every text but the time and the gateway's own id."""
@@ -338,13 +344,20 @@ class _Scrub:
 
     def line(self, line: Line) -> None:
         """The same for a request's line."""
-        own = line.stream_id
-        for name in _SCRUBBED:
-            value = getattr(line, name)
-            if value is not None and value is not own:
-                clean = self._clean(value) if len(value) <= _SHORT else self._cleaned(value)
-                if clean != value:
-                    setattr(line, name, clean)
+        if line.request_id is not line.stream_id:
+            line.request_id = self._cleaned_or_none(line.request_id)
+        line.client_request_id = self._cleaned_or_none(line.client_request_id)
+        values = _names_of(line)
+        clean = self._clean(values)
+        if clean != values:
+            for name, value in zip(_NAMES, clean, strict=True):
+                setattr(line, name, value)
+
+    def _all_cleaned(self, values: tuple[str | None, ...]) -> tuple[str | None, ...]:
+        return tuple(map(self._cleaned_or_none, values))
+
+    def _cleaned_or_none(self, text: str | None) -> str | None:
+        return None if text is None else self._cleaned(text)
 
     def _cleaned(self, text: str) -> str:
         return one_line(self._known.sub(HIDDEN, text) if self._known else text)
