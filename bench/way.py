@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from statistics import median
+from typing import cast
 
 from bench.grammars import Anthropic, Gemini, Grammar, Responses
 from bench.upstream import Frames, Script
@@ -21,11 +22,14 @@ from thalweg.dialects.base import UpstreamSide
 from thalweg.dialects.registry import DIALECTS
 from thalweg.profiles.providers import PROVIDERS
 from thalweg.relay.exchange import Exchange
+from thalweg.relay.fastpath import Line
 from thalweg.relay.plan import Headers, Plan
 from thalweg.relay.pump import Pump
 from thalweg.relay.turns import TurnKeeper, TurnStore
-from thalweg.upstream.base import Listener, Origin, UpstreamRequest
+from thalweg.upstream.base import FastPath, Listener, Origin, ResponseHead, UpstreamRequest
+from thalweg.upstream.connection import Connection, ConnectionUser, ReceiveBuffer
 from thalweg.upstream.http1 import AnswerReader
+from thalweg.upstream.route import Route
 
 _MODEL = Script(50, 1000).model
 _ASKED = {"model": _MODEL, "stream": True}
@@ -50,15 +54,34 @@ _UPSTREAMS: dict[str, tuple[str, Callable[[str], Frames | Grammar]]] = {
 _BURST = 10
 
 
+_ORIGIN = Origin("http", "127.0.0.1", 80)
+_BUFFER = ReceiveBuffer()
+
+
+class _Transport(asyncio.Transport):
+    """Of both connections: takes everything at once."""
+
+    def write(self, data: object) -> None:
+        """Take a piece."""
+
+    def writelines(self, list_of_data: object) -> None:
+        """Take some."""
+
+    def abort(self) -> None:
+        """Do nothing."""
+
+
 class _Client:
-    """Takes everything at once, in the form in which it would go out."""
+    """Who gets the answer."""
+
+    def __init__(self) -> None:
+        self.line = Line(_Transport(), lambda told: False)
 
     async def send_head(self, status: int, headers: Headers) -> None:
         """Take the head."""
 
     def write_now(self, data: bytes) -> bool:
         """Take some of the body."""
-        b"%x\r\n%b\r\n" % (len(data), data)
         return True
 
     async def send_body(self, data: bytes, *, more: bool) -> None:
@@ -66,14 +89,27 @@ class _Client:
 
 
 class _Upstream:
-    """A connector, and its one call; what it answers is fed to `reader`."""
+    """A connector, and its one call; what it answers comes by `connection`."""
 
     closed_at = lost_at = 0.0
 
-    def start(self, _: UpstreamRequest, listener: Listener) -> "_Upstream":
+    def start(self, request: UpstreamRequest, listener: Listener) -> "_Upstream":
         """Begin the call."""
-        self.reader = AnswerReader(listener, peer="bench", provider="bench")
+        self._listener, self.body_received = listener, listener.body_received
+        self.connection = Connection(Route(_ORIGIN, None), _BUFFER)
+        self.connection.connection_made(_Transport())
+        reader = AnswerReader(self, peer="bench", provider="bench")
+        self.connection.send((b"", request.body), reader, cast("ConnectionUser", self))  # which hears of no end
         return self
+
+    @property
+    def fast_path(self) -> FastPath | None:
+        """The listener's."""
+        return self._listener.fast_path
+
+    def head_received(self, head: ResponseHead) -> None:
+        """Pass the head on."""
+        self._listener.head_received(head)
 
     def when_lost(self, told: Callable[[], None]) -> None:
         """It is."""
@@ -109,44 +145,48 @@ def _pump(client: str, upstream: str, store: TurnStore, connector: _Upstream) ->
         request=request,
         listener=keeper,
     )
-    nothing = UpstreamRequest(origin=Origin("http", "127.0.0.1", 80), method=b"POST", target=b"/", headers=(), body=b"")
+    nothing = UpstreamRequest(origin=_ORIGIN, method=b"POST", target=b"/", headers=(), body=b"")
     return Pump(Exchange(plan, now=time.monotonic()), connector=connector, request=nothing, client=_Client())
 
 
-def _burst(readers: Sequence[AnswerReader], read: memoryview) -> None:
-    for reader in readers:
-        reader.feed(read)
+def _burst(connections: Sequence[Connection], size: int) -> None:
+    for connection in connections:
+        connection.buffer_updated(size)
 
 
-def _time(readers: Sequence[AnswerReader], read: memoryview, rounds: int, other: bytearray) -> float:
+def _read(connections: Sequence[Connection], read: bytes) -> None:
+    _BUFFER.memory[: len(read)] = read
+    _burst(connections, len(read))
+
+
+def _time(connections: Sequence[Connection], size: int, rounds: int, other: bytearray) -> float:
     """Return microseconds for a chunk."""
     took = 0.0
     for _ in range(rounds):
-        for at in range(0, len(readers), _BURST):
+        for at in range(0, len(connections), _BURST):
             other.count(b"\1")  # which reads it all
-            burst = readers[at : at + _BURST]
+            burst = connections[at : at + _BURST]
             began = time.perf_counter()
-            _burst(burst, read)
+            _burst(burst, size)
             took += time.perf_counter() - began
-    return took / rounds / len(readers) * 1e6
+    return took / rounds / len(connections) * 1e6
 
 
 async def measure(client: str, upstream: str, options: argparse.Namespace) -> list[float]:
     """Return the warm figure and the cold one."""
     frames, store = _UPSTREAMS[upstream][1](_MODEL), TurnStore()
-    running, readers = [], []
+    running, connections = [], []
     for _ in range(options.streams):
         connector = _Upstream()
         running.append(asyncio.create_task(_pump(client, upstream, store, connector).run()))
         await asyncio.sleep(0)
-        readers.append(connector.reader)
-    for begun in (frames.opening, *map(frames.content, range(3))):
-        _burst(readers, memoryview(begun))
+        connections.append(connector.connection)
+    for begun in (frames.opening, *map(frames.content, range(4))):
+        _read(connections, begun)
         for _ in range(3):
             await asyncio.sleep(0)  # until each pump waits
-    read = memoryview(frames.content(3))
-    sizes = (0, round(options.other * 1e6))
-    runs = [[_time(readers, read, options.rounds, bytearray(size)) for size in sizes] for _ in range(options.runs)]
+    read, sizes = len(frames.content(3)), (0, round(options.other * 1e6))
+    runs = [[_time(connections, read, options.rounds, bytearray(size)) for size in sizes] for _ in range(options.runs)]
     for task in running:
         task.cancel()
     await asyncio.wait(running)

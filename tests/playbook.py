@@ -24,9 +24,11 @@ import msgspec
 from thalweg.canon.errors import Cancelled, GatewayError, Unavailable, UpstreamBroke
 from thalweg.dialects.base import Dialect, UpstreamSide
 from thalweg.dialects.openai_chat import OpenAIChat
+from thalweg.framing.chunked import chunk as chunked
 from thalweg.profiles.base import Profile
 from thalweg.profiles.providers import COMPATIBLE
 from thalweg.relay.exchange import Exchange, Phase, Wish
+from thalweg.relay.fastpath import FastPath, Line
 from thalweg.relay.plan import Bounds, Headers, Plan, Timing
 from thalweg.relay.taps import Report
 from thalweg.upstream.base import ResponseHead
@@ -83,6 +85,61 @@ def whole(content: str = "Hello.", **top: Any) -> bytes:
 
 ROLE = chunk({"role": "assistant", "content": ""})
 HELLO = ROLE + text("Hel") + text("lo") + finish() + DONE
+
+
+# The fast path, whose client takes everything at once.
+
+
+class Road:
+    """An exchange's ways for what comes, the fast one first; it is told of much at once, as late as it may be."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._written: list[bytes] = []
+        self._now = 0.0
+        self._path: FastPath | None = None
+
+    def write(self, data: bytes) -> None:
+        """What the client's transport does."""
+        self._written.append(data)
+
+    def passes(self, data: bytes, now: float) -> bytes | None:
+        """What a read of this one transfer chunk becomes; `None` where it has to go the long way."""
+        exchange, self._now = self._exchange, now
+        if exchange.pending_bytes:
+            return None
+        if self._path is None:
+            self._path = FastPath(exchange, Line(self, lambda told: False), _raise, lambda: self._now)
+            self._path.open()
+        if not self._path.take(chunked(data)):
+            return None
+        line, _, rest = b"".join(self._written).partition(b"\r\n")
+        assert not self._written or (int(line, 16) == len(rest) - 2 and rest.endswith(b"\r\n"))
+        self._written.clear()
+        return rest[:-2]
+
+    def shut(self) -> None:
+        """Something else happens."""
+        if self._path is not None:
+            self._path.close()
+            self._path = None
+
+
+def passes(exchange: Exchange, data: bytes, now: float) -> bytes | None:
+    """What a read of this one transfer chunk becomes, and is told of at once; `None` where it goes the long way."""
+    road = Road(exchange)
+    passed = road.passes(data, now)
+    road.shut()
+    return passed
+
+
+def queue(exchange: Exchange, passed: bytes) -> None:
+    """Put what has passed in line, to be taken like all else."""
+    exchange._say([passed])
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 # Plans.
@@ -258,9 +315,9 @@ def body(at: float, *frames: bytes) -> Happened:
 
     def tell(exchange: Exchange, now: float) -> None:
         data = b"".join(frames)
-        passed = exchange.passes(data, now)
+        passed = passes(exchange, data, now)
         if passed is not None:
-            exchange.queue(passed)
+            queue(exchange, passed)
         else:
             exchange.body_received(data, now)
 

@@ -33,8 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "catalogue": {"canon", "profiles"},
     "dialects": {"canon", "framing", "profiles"},
     "upstream": {"canon", "framing", "profiles", "dialects"},
-    # Of framing only the shape of a frame.
-    "relay": {"canon", "dialects.base", "upstream.base", "framing.sse"},
+    # Of framing only the shapes of a frame and of a transfer chunk.
+    "relay": {"canon", "dialects.base", "upstream.base", "framing.sse", "framing.chunked"},
     "access": {"canon"},
     "journal": {"canon"},
     "ledger": {"canon"},

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tests.playbook import BEGIN, JSON, SSE
+from tests.playbook import BEGIN, JSON, SSE, passes, queue
 from thalweg.canon.errors import GatewayError, UpstreamBroke, UpstreamTimeout
 from thalweg.canon.events import (
     ChoiceFinished,
@@ -202,11 +202,11 @@ class Journey:
         exchange.head_received(ResponseHead(status, head), now)
         for data in [*reads, end.more]:
             if data and exchange.phase is not Phase.ENDED:
-                passed = exchange.passes(data, now)
+                passed = passes(exchange, data, now)
                 if passed is None:
                     exchange.body_received(data, now)
                 elif passed:
-                    exchange.queue(passed)
+                    queue(exchange, passed)
                 self._take(now)
         if exchange.phase is not Phase.ENDED:
             if end.error is None:

@@ -46,8 +46,10 @@ from tests.playbook import (
     opens,
     opens_and_breaks,
     opens_and_completes,
+    passes,
     plan,
     play,
+    queue,
     refuses,
     sends,
     shut_down,
@@ -1279,8 +1281,8 @@ class Actor:
 
     def _body(self, piece: bytes) -> None:
         self.came += piece
-        if self.exchange.passes(piece, self.now):
-            self.exchange.queue(piece)
+        if passes(self.exchange, piece, self.now):
+            queue(self.exchange, piece)
         else:
             self.exchange.body_received(piece, self.now)
 

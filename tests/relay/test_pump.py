@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -19,13 +19,18 @@ from tests.playbook import CUT, DONE, HELLO, JSON, ROLE, SSE, fault, finish, pla
 from thalweg.canon.errors import Cancelled, InvalidRequest, Unavailable, UpstreamBroke
 from thalweg.canon.script import EndBody, SendBody, SendHead
 from thalweg.canon.script import Step as PlayedStep
+from thalweg.canon.usage import estimate_tokens
+from thalweg.dialects.base import Relayer
 from thalweg.dialects.openai_chat import OpenAIChat
 from thalweg.dialects.openai_chat.errors import encode_stream_error
 from thalweg.dialects.openai_chat.relayer import ChatRelayer
+from thalweg.framing.chunked import chunk as chunked
 from thalweg.profiles.providers import COMPATIBLE
 from thalweg.relay import exchange as exchange_module
+from thalweg.relay import fastpath as fastpath_module
 from thalweg.relay import pump as pump_module
 from thalweg.relay.exchange import Exchange, Phase
+from thalweg.relay.fastpath import FastPath, Line
 from thalweg.relay.plan import Headers, Plan
 from thalweg.relay.pump import SLICE_BYTES, Pump
 from thalweg.relay.taps import Report
@@ -57,6 +62,19 @@ class Client:
         """Sends that are blocked."""
         self._free = asyncio.Event()
         self._free.set()
+        self.told_full: Callable[[bool], None] | None = None
+        self.line: Line | None = Line(self, self._watch)
+
+    def _watch(self, told: Callable[[bool], None] | None) -> bool:
+        self.told_full = told
+        return not self._free.is_set()
+
+    def write(self, data: bytes) -> None:
+        """One transfer chunk, as it stands on the wire."""
+        assert not self.waiting, "nothing may overtake a send that waits"
+        line, _, rest = data.partition(b"\r\n")
+        assert int(line, 16) == len(rest) - 2
+        self._take(rest[:-2], "fast")
 
     @property
     def got(self) -> bytes:
@@ -203,6 +221,170 @@ def error_of(got: bytes) -> dict[str, Any]:
     """The error that a stream ends with."""
     last = got.split(b"\n\n")[-2]
     return dict(json.loads(last.removeprefix(b"data: "))["error"])
+
+
+# The fast path.
+
+
+async def speaking(stage: Stage) -> FastPath:
+    """The fast path of a stream under way."""
+    await stage.start()
+    assert stage.pump.fast_path is None, "no answer"
+    await stage.feed(ROLE)
+    assert stage.pump.fast_path is None, "no content"
+    await stage.feed(text("a"), text("b"))
+    path = stage.pump.fast_path
+    assert path is not None
+    return path
+
+
+async def test_a_common_read_goes_from_connection_to_connection() -> None:
+    async with staged() as stage:
+        path = await speaking(stage)
+        assert path.take(chunked(text("c")))
+        assert path.take(chunked(text("好")))
+        assert stage.client.pieces[-2:] == [text("c"), text("好")]
+        assert stage.client.ways[-2:] == ["fast", "fast"]
+        for odd in (finish(), DONE, text("x", at=1), text("a")[:-1], text("a") * 2):
+            assert not path.take(chunked(odd)), "that is to be looked at"
+        for odd in (
+            chunked(text("a"))[:-1],
+            chunked(text("a"))[:-2] + b"..",
+            b"0" + chunked(text("a")),
+            b"0\r\n\r\n",
+            b"",
+        ):
+            assert not path.take(odd), "and that is no whole chunk"
+        await stage.feed(finish(), DONE)
+        await stage.over()
+        assert stage.client.got == ROLE + text("a") + text("b") + text("c") + text("好") + finish() + DONE
+        assert (stage.report.deltas, stage.report.outcome) == (4, "complete")
+
+
+@pytest.mark.parametrize("how", ["leaves", "cancelled", "shut down", "broke off"])
+async def test_what_took_the_fast_path_is_in_the_account_however_it_ends(how: str) -> None:
+    async with staged() as stage:
+        path = await speaking(stage)
+        for _ in range(3):
+            assert path.take(chunked(text("word ")))
+        if how == "leaves":
+            stage.client.leave()
+            stage.pump.client_left()
+        elif how == "cancelled":
+            stage.pump.cancel(Cancelled("Enough."))
+        elif how == "shut down":
+            stage.pump.shut_down(Unavailable("Closing."))
+        else:
+            stage.call.add(Fail(UpstreamBroke("it broke")))
+            stage.call.play_all()
+        assert not path.take(chunked(text("late"))), "the path is shut in the same moment"
+        await stage.over()
+        assert stage.report.deltas == 5
+        assert stage.report.usage.output_tokens == estimate_tokens(len("ab" + "word " * 3), 0)
+        assert stage.client.told_full is None, "nobody is told any more"
+        assert stage.pump.fast_path is None
+
+
+async def test_nothing_overtakes_what_waits_for_the_client() -> None:
+    async with staged() as stage:
+        path = await speaking(stage)
+        stage.client.writes_now = False
+        stage.call.add(Body(finish(at=1)))
+        stage.call.play_all()
+        assert stage.pump.fast_path is None
+        assert not path.take(chunked(text("c"))), "the task has not written yet"
+        await turns()
+        assert path.take(chunked(text("c"))), "now it has"
+        assert stage.client.pieces[-2:] == [finish(at=1), text("c")]
+        stage.client.writes_now = True
+        await stage.feed(finish(), DONE)
+
+
+async def test_a_full_client_shuts_the_fast_path() -> None:
+    async with staged() as stage:
+        path = await speaking(stage)
+        assert stage.client.told_full is not None
+        assert path.take(chunked(text("c")))
+        stage.client.told_full(True)
+        assert not path.take(chunked(text("d")))
+        assert stage.exchange.watch.deltas == 3
+        stage.client.told_full(False)
+        assert path.take(chunked(text("d")))
+        await stage.feed(finish(), DONE)
+        await stage.over()
+        assert stage.report.deltas == 4
+
+
+async def test_a_client_that_is_full_within_a_write() -> None:
+    """As uvloop says it: what is being written counts once, and nothing follows it."""
+
+    class Filling(Client):
+        def write(self, data: bytes) -> None:
+            super().write(data)
+            assert self.told_full is not None
+            self.told_full(True)
+
+    async with staged() as stage:
+        stage.client = Filling()
+        stage.pump._client = stage.client
+        path = await speaking(stage)
+        assert path.take(chunked(text("c")))
+        assert not path.take(chunked(text("d")))
+        assert stage.client.told_full is not None
+        stage.client.told_full(False)
+        assert path.take(chunked(text("d")))
+        await stage.feed(finish(), DONE)
+        await stage.over()
+        assert stage.report.deltas == 4
+
+
+async def test_a_silence_is_counted_from_the_last_chunk_of_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 5000.0
+    monkeypatch.setattr(pump_module, "_now", lambda: now)
+    monkeypatch.setattr(fastpath_module, "_clock", lambda: now)
+    async with staged() as stage:
+        path = await speaking(stage)
+        for _ in range(4):
+            now += 6
+            assert path.take(chunked(text("c")))
+            stage.pump.tick(now)
+            await turns()
+        assert b'"delta":{"content":""}' not in stage.client.pieces[-1], "it is not silent"
+        assert (stage.exchange.heard_at, stage.exchange.said_at, stage.exchange.longest_gap_s) == (now, now, 6)
+        stage.pump.tick(now + 10)
+        await turns()
+        assert b'"delta":{"content":""}' in stage.client.pieces[-1]
+        await stage.feed(finish(), DONE)
+
+
+async def test_a_bug_on_the_fast_path_ends_the_stream_and_says_so() -> None:
+    async with staged() as stage:
+        path = await speaking(stage)
+
+        class Buggy:
+            watch, settle, fail = (getattr(stage.exchange._relayer, name) for name in ("watch", "settle", "fail"))
+
+            def stretch(self) -> None:
+                return None
+
+            def pass_on(self, data: bytes) -> bytes:
+                raise KeyError(data)
+
+        stage.exchange.passing = stage.exchange._relayer = cast("Relayer", Buggy())
+        path.open()
+        assert path.take(chunked(text("c"))), "whoever asks can do nothing about it"
+        await stage.over()
+        assert stage.report.outcome == "gateway_error"
+        assert "str_1" in error_of(stage.client.got)["message"]
+
+
+async def test_a_client_without_a_line_has_no_fast_path() -> None:
+    async with staged() as stage:
+        stage.client.line = None
+        await stage.start()
+        await stage.feed(ROLE, text("a"), text("b"))
+        assert stage.pump.fast_path is None
+        await stage.feed(finish(), DONE)
 
 
 # The good way.

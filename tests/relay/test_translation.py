@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.playbook import BEGIN, JSON, SSE
+from tests.playbook import BEGIN, JSON, SSE, passes, queue
 from thalweg.canon.errors import UpstreamBroke
 from thalweg.canon.events import (
     ChoiceFinished,
@@ -144,9 +144,9 @@ class Talk:
         for piece in pieces:
             if self.exchange.phase is Phase.ENDED:
                 break
-            passed = self.exchange.passes(piece, BEGIN + at)
+            passed = passes(self.exchange, piece, BEGIN + at)
             if passed is not None:
-                self.exchange.queue(passed)
+                queue(self.exchange, passed)
             else:
                 self.exchange.body_received(piece, BEGIN + at)
             self.taken(at)

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.playbook import BEGIN, SSE
+from tests.playbook import BEGIN, SSE, passes, queue
 from thalweg.canon.script import SendBody
 from thalweg.canon.usage import Usage
 from thalweg.dialects.base import UpstreamSide
@@ -82,11 +82,11 @@ class Relayed:
         exchange.connected(BEGIN)
         exchange.head_received(ResponseHead(200, SSE), BEGIN)
         for data in reads:
-            passed = exchange.passes(data, BEGIN)
+            passed = passes(exchange, data, BEGIN)
             if passed is None:
                 exchange.body_received(data, BEGIN)
             else:
-                exchange.queue(passed)
+                queue(exchange, passed)
             yield exchange.take(), exchange
 
 

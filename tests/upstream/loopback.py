@@ -61,6 +61,8 @@ unhandled: list[dict[str, Any]] = []
 class Recorder:
     """A `base.Listener` that keeps all it hears, in order. `on_event` may act, or raise, in the middle of it."""
 
+    fast_path = None
+
     def __init__(self, on_event: Callable[[str, Any], None] | None = None) -> None:
         self.events: list[str] = []
         self.head: ResponseHead | None = None

@@ -42,9 +42,22 @@ class Transport(asyncio.Transport):
         self.calls.append((high, low))
 
 
+class FastPath:
+    """Takes what it is told to."""
+
+    def __init__(self, *taken: bytes) -> None:
+        self.offered: list[bytes] = []
+        self._taken = taken
+
+    def take(self, read: bytes) -> bool:
+        self.offered.append(read)
+        return read in self._taken
+
+
 class User:
     def __init__(self) -> None:
         self.heard: list[Any] = []
+        self.fast_path: FastPath | None = None
 
     def head_received(self, head: ResponseHead) -> None:
         self.heard.append(head.status)
@@ -106,7 +119,7 @@ def test_all_connections_read_into_the_same_memory() -> None:
 
 
 def test_tls_reads_into_more_and_holds_the_end_of_file_back() -> None:
-    connection, transport = Connection(ROUTE, ReceiveBuffer()), Transport(tls=True)
+    connection, transport = Connection(Route(Origin("https", "a.test", 443)), ReceiveBuffer()), Transport(tls=True)
     connection.connection_made(transport)
     assert len(connection.get_buffer(-1)) > READ_BYTES
     assert transport.calls == [(1, 0)]
@@ -169,6 +182,54 @@ def test_nothing_is_told_after_abort() -> None:
     wired.connection.connection_lost(OSError())
     assert wired.user.heard == []
     assert wired.owner.lost_ones == [wired.connection]
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+def test_what_comes_between_two_chunks_is_offered_to_the_fast_path_first() -> None:
+    wired, path = Wired(), FastPath(b"1\r\nb\r\n")
+    wired.user.fast_path = path
+    wired.receive(CHUNKED)
+    wired.receive(b"1\r\na\r\n")
+    assert (path.offered, wired.user.heard) == ([], [200, b"a"]), "before that nothing stands between two chunks"
+    wired.receive(b"1\r\nb\r\n")
+    assert (path.offered, wired.user.heard) == ([b"1\r\nb\r\n"], [200, b"a"]), "what it takes is told to nobody else"
+    wired.receive(b"1\r\nc\r\n")
+    assert wired.user.heard == [200, b"a", b"c"], "what it does not take is read"
+    wired.receive(b"1\r\nb\r\n")
+    wired.receive(b"0\r\n\r\n")
+    assert len(path.offered) == 4
+    assert wired.user.heard[-1] == ("answered", True)
+    wired.receive(b"1\r\nb\r\n")
+    assert (len(path.offered), wired.transport.calls[-1]) == (4, "abort"), "of an answer that is over, nothing"
+
+
+@pytest.mark.parametrize("begun", [b"1\r\na", b"1\r\na\r", b"1\r\na\r\n1", b"1\r\na\r\n2\r\n", b"1\r\na\r\n2\r\n\r\n"])
+def test_nothing_is_offered_within_a_chunk(begun: bytes) -> None:
+    """Also not where it looks as if one had just ended."""
+    wired, path = Wired(), FastPath(b"1\r\nb\r\n")
+    wired.user.fast_path = path
+    wired.receive(CHUNKED + begun)
+    wired.receive(b"1\r\nb\r\n")
+    assert path.offered == []
+
+
+def test_a_counted_body_is_not_offered() -> None:
+    wired, path = Wired(), FastPath(b"1\r\nb\r\n")
+    wired.user.fast_path = path
+    wired.receive(b"HTTP/1.1 200 OK\r\ncontent-length: 12\r\n\r\n1\r\na\r\n")
+    wired.receive(b"1\r\nb\r\n")
+    assert (path.offered, wired.user.heard) == ([], [200, b"1\r\na\r\n", b"1\r\nb\r\n", ("answered", True)])
+
+
+def test_after_abort_nothing_is_offered() -> None:
+    wired, path = Wired(), FastPath()
+    wired.user.fast_path = path
+    wired.receive(CHUNKED + b"1\r\na\r\n")
+    wired.connection.abort()
+    wired.receive(b"1\r\nb\r\n")
+    assert path.offered == []
 
 
 def test_a_request_needs_a_connection() -> None:

@@ -135,7 +135,7 @@ def read(pieces: Iterable[bytes]) -> tuple[AnswerReader, Sink]:
     for piece in pieces:
         for at in range(0, len(piece), READ_BYTES):
             if not reader.over:
-                reader.feed(memoryview(piece)[at : at + READ_BYTES])
+                reader.feed(piece[at : at + READ_BYTES])
     return reader, sink
 
 
@@ -216,53 +216,6 @@ def test_a_large_chunked_body_is_no_overhead() -> None:
     assert len(sink.body) == 4096 * 8 * 40
 
 
-class Parsed(AnswerReader):
-    """Counts what the parser says of the body."""
-
-    __slots__ = ("bodies",)
-
-    def __init__(self, sink: Sink) -> None:
-        self.bodies = 0
-        super().__init__(sink, peer="", provider="")
-
-    def on_body(self, data: bytes) -> None:
-        self.bodies += 1
-        super().on_body(data)
-
-
-def test_a_read_that_is_one_transfer_chunk_goes_around_the_parser() -> None:
-    sink = Sink()
-    reader = Parsed(sink)
-    for piece in (CHUNKED + b"5\r\nfirst\r\n", b"7\r\n second\r\n", b"6\r\n third\r\n", b"7\r\n fourth\r\n" * 2):
-        reader.feed(memoryview(piece))
-    reader.feed(memoryview(b"6\r\n fifth\r\n"))
-    reader.feed(memoryview(b"0\r\n\r\n"))
-    assert sink.body == b"first second third fourth fourth fifth"
-    assert reader.bodies == 3  # the first, and two in one read
-    assert (reader.over, reader.error, reader.reusable) == (True, None, True)
-
-
-CHUNK_LINES = [b"5", b"05", b"0x5", b"5;a=b", b"5 ", b" 5", b"+5", b"5_0", b"-5", b"a", b"A", b"0000005", b"5\n", b""]
-
-
-@given(
-    st.lists(st.tuples(st.sampled_from(CHUNK_LINES), st.binary(max_size=12)), max_size=6),
-    st.data(),
-)
-def test_odd_chunks_come_to_the_same_by_either_way(chunks: list[tuple[bytes, bytes]], data: st.DataObject) -> None:
-    """One read for each, or all behind a byte that was read before: what the parser takes and refuses is the same."""
-    pieces = [b"%b\r\n%b\r\n" % chunk for chunk in chunks] + [b"0\r\n\r\n"]
-    cut = data.draw(st.integers(0, len(CHUNKED)))
-    ways = [[CHUNKED + b"1\r\n.\r\n", *pieces], [CHUNKED[:cut], CHUNKED[cut:] + b"1\r\n.\r\n" + b"".join(pieces)]]
-    seen = []
-    for way in ways:
-        reader, sink = read([piece for piece in way if piece])
-        if not reader.over:
-            reader.end_of_file()
-        seen.append((sink.body, None if reader.error is None else reader.error.message, reader.reusable))
-    assert seen[0] == seen[1]
-
-
 def test_header_names_are_lower_case_and_values_are_stripped() -> None:
     _, sink = read([b"HTTP/1.1 200 OK\r\nX-Request-ID: \t a b \t\r\nx-request-id: c\r\nContent-Length: 0\r\n\r\n"])
     assert sink.heads[0].headers == ((b"x-request-id", b"a b"), (b"x-request-id", b"c"), (b"content-length", b"0"))
@@ -283,20 +236,20 @@ def test_what_a_sink_raises_comes_out_as_it_is() -> None:
 
     reader = AnswerReader(Raising(), peer="", provider="")
     with pytest.raises(Bug):
-        reader.feed(memoryview(WHOLE["chunked"].wire))
+        reader.feed(WHOLE["chunked"].wire)
 
 
 def test_a_discarded_rest_is_read_to_its_end_within_its_bound() -> None:
     reader, sink = read([CHUNKED + b"5\r\nhello\r\n"])
     reader.discard(10)
-    reader.feed(memoryview(b"a\r\n0123456789\r\n0\r\n\r\n"))
+    reader.feed(b"a\r\n0123456789\r\n0\r\n\r\n")
     assert (reader.over, reader.error, reader.reusable, sink.body) == (True, None, True, b"hello")
 
 
 def test_a_discarded_rest_beyond_its_bound_is_an_error() -> None:
     reader, _ = read([CHUNKED])
     reader.discard(10)
-    reader.feed(memoryview(b"b\r\n0123456789a\r\n"))
+    reader.feed(b"b\r\n0123456789a\r\n")
     assert reader.error is not None
     assert not reader.reusable
 
@@ -311,7 +264,7 @@ def test_a_closed_reader_tells_nothing_more() -> None:
 
     sink = Stopping()
     reader = AnswerReader(sink, peer="", provider="")
-    reader.feed(memoryview(CHUNKED + b"5\r\nhello\r\n"))
+    reader.feed(CHUNKED + b"5\r\nhello\r\n")
     assert sink.body == b"hello"
     assert reader.over
 
@@ -324,8 +277,8 @@ def test_the_body_of_one_read_is_told_in_one_piece() -> None:
             told.append(data)
 
     reader = AnswerReader(Counting(), peer="", provider="")
-    reader.feed(memoryview(CHUNKED + b"5\r\nhello\r\n6\r\n world\r\n"))
-    reader.feed(memoryview(b"1\r\n!\r\n0\r\n\r\n"))
+    reader.feed(CHUNKED + b"5\r\nhello\r\n6\r\n world\r\n")
+    reader.feed(b"1\r\n!\r\n0\r\n\r\n")
     assert told == [b"hello world", b"!"]
     assert (reader.over, reader.error) == (True, None)
 

@@ -24,6 +24,8 @@ _MOST_ERROR_BYTES = 64 * 1024
 class Hearing:
     """A `upstream.base.Listener` of one call. Lives as long as the answer."""
 
+    fast_path = None
+
     def __init__(self, upstream: UpstreamSide, reader: Reader, *, timeouts: Timeouts, buffers: Buffers) -> None:
         self._upstream = upstream
         self._reader = reader

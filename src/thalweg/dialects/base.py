@@ -6,7 +6,7 @@ upstream and reads the answer). Between two sides of one dialect a `Relayer` pas
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
@@ -120,6 +120,13 @@ class Watch:
             self.narrow_chars += narrow
             self.wide_chars += wide
 
+    def add(self, deltas: int, narrow_chars: int, wide_chars: int) -> None:
+        """Count some deltas at once, with their characters inside and outside ASCII."""
+        self.content_seen = True
+        self.deltas += deltas
+        self.narrow_chars += narrow_chars
+        self.wide_chars += wide_chars
+
     def saw_usage(self, usage: Usage, raw: Any) -> None:
         """Take a stream's report on all that has come so far. A later one replaces it."""
         self.usage, self.raw_usage = usage, raw
@@ -146,6 +153,39 @@ def count_chars(text: str) -> tuple[int, int]:
     return len(text) - wide, wide
 
 
+class Around(NamedTuple):
+    """What stands around the text in frames that are alike but for that: a JSON string with its quotes."""
+
+    before: bytes
+    """The opening quote included."""
+    after: bytes
+    """The closing quote included."""
+    padded: bool = False
+    """Whether spaces may stand anywhere in `after`."""
+    between: bytes = b""
+    """Where usage comes with the text, what stands between the two, the closing quote included; `after` follows it."""
+    covers: Callable[[bytes], bool] | None = None
+    """Whether such a usage, a line of ASCII, takes the place of those before it. May raise as parsers do."""
+
+
+class Grows(Protocol):
+    """Reads common frames."""
+
+    def grows(self, data: bytes) -> str:
+        """See `StreamDecoder.grows`."""
+
+
+class Stretch(NamedTuple):
+    """Frames that are alike but for one text, which is not empty: how they come, and what becomes of them."""
+
+    around: Around | None
+    """`None` where that is not always the same."""
+    template: Template | None = None
+    """`None` where they pass as they are: only those in which there are no separators."""
+    decoder: Grows | None = None
+    """With a template and nothing around, what reads the text."""
+
+
 class Relayer(Protocol):
     """Makes a client's stream of an upstream's frames, and watches."""
 
@@ -157,6 +197,16 @@ class Relayer(Protocol):
         """The client's bytes, if these, read between two frames, are exactly one common frame.
 
         If so it has been watched; if not, nothing has happened. The short way: `feed` would come to the same.
+        """
+
+    def stretch(self) -> Stretch | None:
+        """What the common frames are like from here on, where that is known and nothing need be done about each: who
+        passes them on without `pass_on` tells the watch, or `took`, before anything else is asked of this.
+        """
+
+    def took(self, texts: list[str], usage: bytes | None) -> None:
+        """These texts were written with the template of the last `stretch`, `STRETCHED_CHARS` at most. The usage is the
+        last that came with them; nobody has read it.
         """
 
     def feed(self, frames: Iterable[Frame]) -> list[bytes]:
@@ -222,6 +272,8 @@ class Continues(Protocol):
         """
 
 
+STRETCHED_CHARS = 128 * 1024
+"""The most text that is written without a word to the relayer."""
 TEMPLATED_CHARS = 256 * 1024
 """The most text that is written with a template before its encoder is told."""
 
@@ -260,6 +312,14 @@ class StreamDecoder(Protocol):
 
     def grown(self, data: bytes) -> PartDelta | None:
         """The one event of such bytes."""
+
+    def around(self) -> Around | None:
+        """What is around the text in such frames, where that is known. Whoever reads them by it tells `took`, before
+        anything else is asked of this.
+        """
+
+    def took(self, texts: list[str], usage: bytes | None) -> None:
+        """Texts that came in such frames, and the last usage that came with them, which nobody has read."""
 
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames. Never raises for what the upstream sent."""

@@ -238,11 +238,12 @@ class Course:
         self._stop(error)
         self._pump.shut_down(error)
 
-    def tick(self, now: float) -> None:
-        """Time passed."""
-        self._pump.tick(now)
+    def tick(self, now: float) -> int:
+        """Time passed. Returns how many bytes are held that the budget was not asked for."""
+        loose_bytes = self._pump.tick(now)
         if self._rival is not None:
-            self._rival.tick(now)
+            loose_bytes += self._rival.tick(now)
+        return loose_bytes
 
     def _stop(self, error: GatewayError) -> None:
         self._stopped = self._stopped or error

@@ -78,15 +78,14 @@ class Exchange:
         "_kept",
         "_kept_bytes",
         "_linger_until",
-        "_memory",
         "_out",
-        "_pass_on",
         "_reader",
         "_relayer",
         "_underway",
         "_upstream_headers",
         "beginning",
         "client_gone",
+        "due_at",
         "ended_at",
         "error",
         "faltered",
@@ -95,8 +94,10 @@ class Exchange:
         "head",
         "heard_at",
         "longest_gap_s",
+        "memory",
         "outcome",
         "over",
+        "passing",
         "pending_bytes",
         "phase",
         "plan",
@@ -148,7 +149,11 @@ class Exchange:
         self.first_content_at: float | None = None
         self.first_delivered_at: float | None = None
         self.ended_at: float | None = None
-        self.longest_gap_s = 0.0
+        self.longest_gap_s = self.due_at = 0.0  # before `due_at` nothing is to be decided by the time alone
+        # For the fast path: the relayer, while what comes next begins a frame and is for the client; and where what
+        # passes is kept, if it may have to be gone on with.
+        self.passing: Relayer | None = None
+        self.memory = memory_for(plan)
         # Inner workings.
         self._out: list[bytes] = []
         self._held, self._held_bytes = list[bytes](), 0
@@ -160,9 +165,7 @@ class Exchange:
         looked at, and the tokens that had come by then."""
         self._upstream_headers: Headers = ()
         self._kept, self._kept_bytes = list[bytes](), 0
-        self._memory = memory_for(plan)
         self._decoder = SseDecoder(max_frame_bytes=plan.bounds.frame_bytes)
-        self._pass_on: Callable[[bytes], bytes | None] | None = None
         self._relayer: Relayer | None = None
         """What writes the client's stream, once one is to be written."""
         self._reader: Reader | None = None
@@ -229,7 +232,7 @@ class Exchange:
     @property
     def _memory_bytes(self) -> int:
         """What is kept of a stream that may have to be gone on with."""
-        return 0 if self._memory is None else self._memory.held_bytes
+        return 0 if self.memory is None else self.memory.held_bytes
 
     @property
     def finished(self) -> bool:
@@ -265,29 +268,6 @@ class Exchange:
         self.longest_gap_s = max(self.longest_gap_s, gap)
         self.heard_at = now
         self._body(self, data, now)
-
-    def passes(self, data: bytes, now: float) -> bytes | None:
-        """The short way of the common chunk: the client's bytes, perhaps none, if this is one whole frame of those that
-        need no look.
-
-        If so, they are the caller's to deliver or to `queue`; if not, nothing has happened yet.
-        """
-        pass_on = self._pass_on
-        if pass_on is None or self.pending_bytes:
-            return None
-        passed = pass_on(data)
-        if passed is not None:
-            if self._memory is not None:
-                self._memory.keep(data)
-            gap = now - self.heard_at
-            if gap > self.longest_gap_s:  # noqa: PLR1730  # every chunk comes here, and most would call `max` for nothing
-                self.longest_gap_s = gap
-            self.heard_at = now
-        return passed
-
-    def queue(self, data: bytes) -> None:
-        """Put a frame in line that passed and could not be delivered at once."""
-        self._say([data])
 
     def body_ended(self, now: float) -> None:
         """The body is whole."""
@@ -329,8 +309,8 @@ class Exchange:
 
     def _linger(self, seconds: float, now: float) -> None:
         """Read on without a client."""
-        self.phase, self._linger_until, self._pass_on = Phase.LINGERING, now + seconds, None
-        self.ended_at = now
+        self.phase, self._linger_until, self.passing = Phase.LINGERING, now + seconds, None
+        self.ended_at, self.due_at = now, 0.0
 
     def cancelled(self, error: Cancelled, now: float) -> None:
         """Somebody with a right to it stops this answer; the client is told."""
@@ -380,6 +360,17 @@ class Exchange:
             self.pending_bytes or self._underway or self.watch.finishes
         ):
             self._say_alive(now)
+        self.due_at = self._due_at()
+
+    def _due_at(self) -> float:
+        """The next time at which something may be due. What comes meanwhile only puts it off."""
+        timing = self.plan.timing
+        if self.phase is not Phase.SENDING or self.first_content_at is None or timing.floor_tokens_per_s:
+            return 0.0
+        due_at = self.said_at + timing.keepalive_s
+        if timing.gap_s:
+            due_at = min(due_at, self.heard_at + timing.gap_s)
+        return min(due_at, self.started_at + timing.whole_s) if timing.whole_s else due_at
 
     def _drained(self) -> bool:
         """Whether as much was read without a client as its plan allows."""
@@ -441,8 +432,8 @@ class Exchange:
     def _relay(self, data: bytes, now: float) -> None:
         relayer = self._relayer
         assert relayer is not None
-        if self._memory is not None:
-            self._memory.keep(data)
+        if self.memory is not None:
+            self.memory.keep(data)
         out = relayer.feed(self._decoder.feed(data))
         watch = self.watch
         if self.first_content_at is None and watch.content_seen:
@@ -464,12 +455,12 @@ class Exchange:
         if self._decoder.held_bytes + self.pending_bytes + kept > SMALL_BYTES or self.share.answer_bytes:
             self._fits(kept, now)
         short = self.phase is Phase.SENDING and watch.content_seen and self._decoder.between_frames
-        self._pass_on = relayer.pass_on if short else None
+        self.passing = relayer if short else None
 
     def _relay_ended(self, now: float) -> None:
         assert self._relayer is not None
-        if self._memory is not None:
-            self._memory.keep(b"\n\n")  # as the end of the body ends the last frame
+        if self.memory is not None:
+            self.memory.keep(b"\n\n")  # as the end of the body ends the last frame
         frames = self._decoder.end()
         said, more = self._relayer.feed(frames), self._relayer.end()
         if said and self.watch.error is not None:
@@ -658,7 +649,7 @@ class Exchange:
 
     def _is_gone_on_with(self, error: GatewayError, now: float) -> bool:
         """Whether the answer, of which the client has seen, goes on in another attempt."""
-        tries, memory, relayer = self.plan.tries, self._memory, self._relayer
+        tries, memory, relayer = self.plan.tries, self.memory, self._relayer
         if tries is None or memory is None or relayer is None or self.watch.finishes:
             return False
         relayer.settle()
@@ -707,7 +698,7 @@ class Exchange:
             self.ended_at = now
         self.phase, self.outcome, self.wish = Phase.ENDED, outcome, wish
         self.over = self.settled = True
-        self._pass_on = None
+        self.passing = None
         if self._relayer is not None:
             self._relayer.settle()
         if self.held_bytes > self.pending_bytes:
@@ -716,7 +707,7 @@ class Exchange:
     def _let_go(self, now: float) -> None:
         """Hold no more than what the client is still to get, which may take its time."""
         self._kept, self._kept_bytes, self._held, self._held_bytes = [], 0, [], 0
-        self._decoder, self._fold, self._memory = SseDecoder(), None, None
+        self._decoder, self._fold, self.memory = SseDecoder(), None, None
         if self.share.answer_bytes:
             self._weigh(now)
 
@@ -735,7 +726,7 @@ class Exchange:
         if self.share.hold_answer(held if held > SMALL_BYTES else 0) or self.phase is Phase.ENDED:
             return True
         if self._memory_bytes:
-            self._memory = None
+            self.memory = None
             return self._weigh(now)
         self._fail(no_room(), now, outcome="gateway_error")
         return False

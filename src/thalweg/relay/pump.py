@@ -19,7 +19,9 @@ from typing import Any, Protocol
 
 from thalweg.canon.errors import Cancelled, GatewayError, Internal, UpstreamError
 from thalweg.canon.scrub import blame
+from thalweg.relay.budget import SMALL_BYTES
 from thalweg.relay.exchange import LINGER_S, Exchange, Wish
+from thalweg.relay.fastpath import FastPath, Line
 from thalweg.relay.plan import Headers
 from thalweg.relay.taps import Tap
 from thalweg.upstream.base import Call, Connector, ResponseHead, UpstreamRequest
@@ -39,6 +41,10 @@ class Client(Protocol):
     async def send_head(self, status: int, headers: Headers) -> None:
         """Send status and headers."""
 
+    @property
+    def line(self) -> Line | None:
+        """Where transfer chunks can be written as they are, once the head is sent; `None` where that cannot be."""
+
     def write_now(self, data: bytes) -> bool:
         """Send some of the body, if that needs no waiting; `False` means that nothing was sent."""
 
@@ -54,6 +60,7 @@ class Pump:
         "_client",
         "_connector",
         "_ended",
+        "_fast_path",
         "_high_water",
         "_linger",
         "_low_water",
@@ -86,6 +93,7 @@ class Pump:
         self._taps = tuple(taps)
         self._call: Call | None = None
         self._waiter: asyncio.Future[None] | None = None
+        self._fast_path: FastPath | None = None
         self._linger: asyncio.TimerHandle | None = None
         self._paused = False
         self._ended = False
@@ -161,18 +169,38 @@ class Pump:
         """The gateway goes away."""
         self._tell(self.exchange.shut_down, error, _now())
 
-    def tick(self, now: float | None = None) -> None:
-        """Time passed."""
-        exchange = self.exchange
+    def tick(self, now: float | None = None) -> int:
+        """Time passed. Returns how many bytes are held that the budget was not asked for."""
+        exchange, now = self.exchange, _now() if now is None else now
         try:
-            exchange.ticked(_now() if now is None else now, reading=not self._paused)
+            if self._fast_path is not None:
+                self._fast_path.publish()
+            held_bytes = exchange.held_bytes
+            if now < exchange.due_at and held_bytes <= SMALL_BYTES:
+                return held_bytes
+            exchange.ticked(now, reading=not self._paused)
             if exchange.wish is not None or exchange.pending_bytes or exchange.head is not None:
                 self._obey()
                 self._wake()
+            return max(exchange.held_bytes - exchange.share.answer_bytes, 0)
         except Exception as error:  # noqa: BLE001  # the sweep has other streams
             self._broke(error)
+            return 0
 
     # Told by the upstream call.
+
+    @property
+    def fast_path(self) -> FastPath | None:
+        """The way of the common read, made when there is one for the first time."""
+        if self.exchange.passing is None or self._waiter is None:
+            return None
+        if self._fast_path is None:
+            line = self._client.line
+            if line is None:
+                return None
+            self._fast_path = FastPath(self.exchange, line, self._broke)
+        self._fast_path.open()
+        return self._fast_path
 
     def connected(self) -> None:
         """The request is being sent."""
@@ -183,19 +211,12 @@ class Pump:
         self._tell(self.exchange.head_received, head, _now())
 
     def body_received(self, data: bytes) -> None:
-        """Some of the body came. This runs once for every chunk of every stream."""
+        """Some of the body came, for which there is no fast path."""
         exchange, now = self.exchange, _now()
+        if self._fast_path is not None:
+            self._fast_path.shut()
         try:
-            passed = exchange.passes(data, now)
-            if passed is not None:
-                if not passed:
-                    return  # it was understood, and there is nothing to say of it yet
-                if self._waiter is not None and self._client.write_now(passed):
-                    exchange.said_at = now
-                    return
-                exchange.queue(passed)
-            else:
-                exchange.body_received(data, now)
+            exchange.body_received(data, now)
             if exchange.wish is not None:
                 self._obey()
             if exchange.pending_bytes:
@@ -232,6 +253,8 @@ class Pump:
 
     def _tell(self, happened: Callable[..., None], *what: Any) -> None:
         """Have the exchange decide on what happened, and do what it wishes."""
+        if self._fast_path is not None:
+            self._fast_path.shut()
         try:
             happened(*what)
             self._obey()
@@ -241,12 +264,14 @@ class Pump:
 
     def _broke(self, error: Exception) -> None:
         """End the answer with an error of ours. Called where an exception is being handled."""
-        exchange = self.exchange
+        exchange, fast_path = self.exchange, self._fast_path
         name = exchange.plan.stream_id
         if not isinstance(error, GatewayError):
             _log.error("stream %s failed: %s", name, blame(error), extra={"stream_id": name})
             error = Internal(f"Something went wrong here. Look for {name} in the log.")
         try:
+            if fast_path is not None:
+                fast_path.shut()
             exchange.shut_down(error, _now())
         except Exception as worse:  # noqa: BLE001  # it cannot even be said: the client's connection is cut
             _log.error("stream %s failed to say so: %s", name, blame(worse), extra={"stream_id": name})
@@ -279,6 +304,8 @@ class Pump:
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
+        if self._fast_path is not None:
+            self._fast_path.shut()
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
@@ -288,6 +315,8 @@ class Pump:
         if exchange.pending_bytes or exchange.head is not None or exchange.finished:
             return
         self._waiter = asyncio.get_running_loop().create_future()
+        if self._fast_path is not None:
+            self._fast_path.open()
         await self._waiter
 
     async def _deliver(self) -> None:
@@ -318,6 +347,9 @@ class Pump:
     def _close(self) -> None:
         """Leave nothing behind: also when the task was cancelled or a bug was raised."""
         self._tell(self.exchange.give_up, _now())
+        if self._fast_path is not None:
+            self._fast_path.close()
+            self._fast_path = None  # which knows of this
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None

@@ -21,7 +21,16 @@ from thalweg.canon.events import (
     UsageReported,
 )
 from thalweg.canon.usage import Usage, estimate_tokens
-from thalweg.dialects.base import TEMPLATED_CHARS, StreamDecoder, StreamEncoder, Watch, json_string
+from thalweg.dialects.base import (
+    STRETCHED_CHARS,
+    TEMPLATED_CHARS,
+    StreamDecoder,
+    StreamEncoder,
+    Stretch,
+    Template,
+    Watch,
+    json_string,
+)
 from thalweg.framing.sse import Frame
 from thalweg.relay.adapter import Adapter
 from thalweg.relay.seam import Seam, unended
@@ -105,6 +114,15 @@ class Reader:
     def grows(self) -> Callable[[bytes], str] | None:
         """The decoder's own short way, where its texts are the client's as they are; `grew` is to be told of them."""
         return self._decoder.grows if self._seam is None else None
+
+    def stretch(self, template: Template) -> Stretch:
+        """The frames that `grows` reads, written with this."""
+        around = self._decoder.around()
+        return Stretch(around, template, self._decoder if around is None else None)
+
+    def took(self, texts: list[str], usage: bytes | None) -> None:
+        """Take the texts of a stretch that the decoder has not read."""
+        self._decoder.took(texts, usage)
 
     def grew(self, index: int, text: str) -> None:
         """Take texts by which a part has grown, joined; the watch has seen them."""
@@ -215,6 +233,7 @@ class Translator:
         "_numbered",
         "_reader",
         "_texts",
+        "_unseen",
         "content_type",
         "watch",
     )
@@ -234,6 +253,8 @@ class Translator:
         """What reader and encoder are still to be told."""
         self._chars = 0
         """How much was written with the template."""
+        self._unseen = False
+        """Whether the decoder is still to be told of a stretch."""
 
     @property
     def reader(self) -> Reader:
@@ -287,13 +308,37 @@ class Translator:
         return self._grow(PartDelta(index=self._index, text=text))
 
     def _grow(self, event: PartDelta) -> bytes:
-        passed, template = self._encoder.grow(event), None
-        if self._encoder.error is None:
-            template = self._encoder.template(event.index)
-        if template is not None:
-            self._grows, self._index, self._chars = self._reader.grows, event.index, 0
-            self._before, self._after, self._numbered, self._number = template
+        passed = self._encoder.grow(event)
+        self._learn(event.index)
         return passed
+
+    def _learn(self, index: int) -> None:
+        """Ask for the template of the part that grows, and begin to count."""
+        template = None if self._encoder.error is not None else self._encoder.template(index)
+        if template is not None:
+            self._grows, self._index, self._chars = self._reader.grows, index, 0
+            self._before, self._after, self._numbered, self._number = template
+
+    def stretch(self) -> Stretch | None:
+        """The frames of which nobody wants to be told one by one."""
+        if self._grows is not None and self._chars + STRETCHED_CHARS > TEMPLATED_CHARS:
+            self._step_out()
+            self._learn(self._index)
+        if self._grows is None:
+            return None
+        stretch = self._reader.stretch(Template(self._before, self._after, self._numbered, self._number))
+        self._unseen = stretch.around is not None
+        return stretch
+
+    def took(self, texts: list[str], usage: bytes | None) -> None:
+        """Take what was written with a stretch's template."""
+        if self._unseen:
+            self._reader.took(texts, usage)
+        for text in texts:
+            self.watch.saw_text(text)
+            self._chars += len(text)
+        self._texts += texts
+        self._number += len(texts)
 
     def _catch_up(self) -> None:
         """Tell reader and encoder of what was written with the template."""

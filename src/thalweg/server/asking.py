@@ -86,6 +86,8 @@ def request_to(provider: ProviderSettings, target: bytes, body: bytes = b"") -> 
 class _Ear:
     """Listens to one call, and keeps what is said up to a bound."""
 
+    fast_path = None
+
     def __init__(self) -> None:
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.status: int | None = None

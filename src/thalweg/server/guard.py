@@ -123,6 +123,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """The answer to the request that was refused; it waits for those before it."""
         self._farewell: asyncio.TimerHandle | None = None
         self._gone: Callable[[], None] | None = None
+        self._filled: Callable[[bool], None] | None = None
         # Per request.
         self._idle_bytes = 0
         """Read since anything was completed: of an unfinished header, or of a body's framing."""
@@ -146,6 +147,25 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _forget(self) -> None:
         self._gone = None
+
+    def tell_when_full(self, told: Callable[[bool], None] | None) -> bool:
+        """Have `told` called with whether the transport can take no more, whenever that changes. Returns whether it is
+        so now.
+        """
+        self._filled = told
+        return self.flow.write_paused
+
+    def pause_writing(self) -> None:
+        """The transport can take no more."""
+        super().pause_writing()
+        if self._filled is not None:
+            self._filled(True)
+
+    def resume_writing(self) -> None:
+        """It can again."""
+        super().resume_writing()
+        if self._filled is not None:
+            self._filled(False)
 
     # What the transport calls.
 

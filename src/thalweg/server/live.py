@@ -22,11 +22,6 @@ class _Live(NamedTuple):
     owner: Identity
     client: AsgiClient
 
-    def loose_bytes(self) -> int:
-        """What it holds and has not asked the budget for."""
-        exchange = self.course.exchange
-        return max(exchange.held_bytes - exchange.share.answer_bytes, 0) + self.client.unsent_bytes
-
 
 class LiveStreams:
     """Every course that is run, with its owner. Lives as long as the server."""
@@ -103,6 +98,5 @@ class LiveStreams:
                 return
             now, loose_bytes = time.monotonic(), 0
             for live in list(self._streams.values()):
-                live.course.tick(now)
-                loose_bytes += live.loose_bytes()
+                loose_bytes += live.course.tick(now) + live.client.unsent_bytes
             self._budget.surveyed_bytes = loose_bytes

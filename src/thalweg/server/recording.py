@@ -116,6 +116,9 @@ class _Tee:
 
     __slots__ = ("_heard", "_listener", "_taking")
 
+    fast_path = None
+    """All that comes is written down."""
+
     def __init__(self, listener: Listener, taking: Taking) -> None:
         self._listener = listener
         self._taking = taking

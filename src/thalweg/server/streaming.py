@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from thalweg.canon.errors import TooLarge
+from thalweg.framing.chunked import chunk
 from thalweg.relay.budget import Share, no_room
+from thalweg.relay.fastpath import Line
 from thalweg.relay.plan import Headers
 from thalweg.server.guard import GUARD, GuardedProtocol
 from thalweg.server.wire import Receive, Scope, Send
@@ -42,13 +44,21 @@ class AsgiClient:
         if self._cycle is not None and not self._cycle.chunked_encoding:
             self._cycle = None
 
+    @property
+    def line(self) -> Line | None:
+        """uvicorn's transport, where the body is in chunks."""
+        cycle = self._cycle
+        if cycle is None or self._guard is None or not cycle.chunked_encoding:
+            return None
+        return Line(cycle.transport, self._guard.tell_when_full)
+
     def write_now(self, data: bytes) -> bool:
         """Write one chunk straight to uvicorn's transport while it has room. An empty one would end the body."""
         assert data
         cycle = self._cycle
         if cycle is None or cycle.flow.write_paused or cycle.disconnected:
             return False
-        cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+        cycle.transport.write(chunk(data))
         return True
 
     async def send_body(self, data: bytes, *, more: bool) -> None:

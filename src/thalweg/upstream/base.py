@@ -14,7 +14,7 @@ import msgspec
 from thalweg.canon.errors import GatewayError
 from thalweg.canon.origin import Credential, Origin
 
-__all__ = ["Call", "Connector", "Credential", "Listener", "Origin", "ResponseHead", "UpstreamRequest"]
+__all__ = ["Call", "Connector", "Credential", "FastPath", "Listener", "Origin", "ResponseHead", "UpstreamRequest"]
 
 
 class UpstreamRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,12 +49,25 @@ class ResponseHead(msgspec.Struct, frozen=True):
         return None
 
 
+class FastPath(Protocol):
+    """Takes what comes between two transfer chunks as it stands on the wire."""
+
+    def take(self, read: bytes) -> bool:
+        """`True` says that it was exactly one chunk, and is dealt with; with `False` nothing has happened."""
+
+
 class Listener(Protocol):
     """Hears what happens to a call. Called on the loop's thread, never after `Call.abort` or `Call.release`.
 
     The order is: `connected`, `head_received`, any number of `body_received`, then exactly one of `body_ended` and
     `call_failed`. `call_failed` may come at any time instead of what else was due, and is then the last.
     """
+
+    @property
+    def fast_path(self) -> FastPath | None:
+        """Asked for whenever some of a body came that ends with a transfer chunk. Whatever comes next on the connection
+        may be offered to it first.
+        """
 
     def connected(self) -> None:
         """The request is being sent on an open connection."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import mmap
 from collections.abc import Callable
 from typing import Protocol, cast
 
 from thalweg.canon.errors import UpstreamBroke
+from thalweg.upstream.base import FastPath
 from thalweg.upstream.http1 import AnswerReader
 from thalweg.upstream.route import Route
 
@@ -18,18 +20,37 @@ READ_BYTES = 64 * 1024
 TLS_READ_BYTES = READ_BYTES + 32 * 1024
 
 
+class _Always(dict[int, memoryview]):
+    """The same for every size that is asked for."""
+
+    def __init__(self, buffer: memoryview) -> None:
+        super().__init__({READ_BYTES: buffer})
+        self._buffer = buffer
+
+    def __missing__(self, size: int) -> memoryview:
+        return self._buffer
+
+
 class ReceiveBuffer:
     """The memory that all connections of a loop read into: it is used up before the loop reads again."""
 
-    __slots__ = ("plain", "tls")
+    __slots__ = ("get_plain", "get_tls", "memory", "plain", "tls")
 
     def __init__(self) -> None:
-        self.tls = memoryview(bytearray(TLS_READ_BYTES))
+        self.memory = mmap.mmap(-1, TLS_READ_BYTES)
+        """A mapping, because its slices are `bytes`: a third of what those cost by way of a `memoryview`."""
+        self.tls = memoryview(self.memory)
         self.plain = self.tls[:READ_BYTES]
+        self.get_plain, self.get_tls = _Always(self.plain).__getitem__, _Always(self.tls).__getitem__
+        """What a loop asks for the buffer: one for all connections, that runs no Python."""
 
 
 class ConnectionUser(Protocol):
-    """Who is being answered. Exactly one of these is called, once, unless the connection is aborted before."""
+    """Who is being answered. Exactly one of its methods is called, once, unless the connection is aborted before."""
+
+    @property
+    def fast_path(self) -> FastPath | None:
+        """The listener's, if it wants any more."""
 
     def answered(self, connection: Connection, *, reusable: bool) -> None:
         """The answer is whole, and the connection is the user's to give back or to abort."""
@@ -61,6 +82,24 @@ class Connection(asyncio.BufferedProtocol):
     A connection that hears anything while nobody uses it closes itself.
     """
 
+    __slots__ = (
+        "_fast_path",
+        "_memory",
+        "_paused",
+        "_reader",
+        "_transport",
+        "_user",
+        "closed",
+        "get_buffer",
+        "lost",
+        "on_lost",
+        "owner",
+        "route",
+    )
+
+    get_buffer: Callable[[int], memoryview]  # type: ignore[assignment]  # a method of the base
+    """What the loop calls for the buffer, which all connections share."""
+
     def __init__(self, route: Route, buffer: ReceiveBuffer) -> None:
         self.route = route
         self.owner: ConnectionOwner | None = None
@@ -69,13 +108,15 @@ class Connection(asyncio.BufferedProtocol):
         self.lost = False
         self.on_lost: Callable[[], None] | None = None
         """Called once the transport is gone, by whom the connection was aborted for."""
-        self._buffers = buffer
-        self._buffer = buffer.plain
+        self.get_buffer = buffer.get_tls if route.origin.scheme == "https" else buffer.get_plain
+        self._memory = buffer.memory
         self._transport: asyncio.Transport | None = None
         self._paused = False
         # For one answer.
         self._reader: AnswerReader | None = None
         self._user: ConnectionUser | None = None
+        self._fast_path: FastPath | None = None
+        """The listener's, while the answer stands between two transfer chunks."""
 
     # What its user calls.
 
@@ -112,26 +153,29 @@ class Connection(asyncio.BufferedProtocol):
         """Keep the transport, and read in the way it needs."""
         self._transport = cast(asyncio.Transport, transport)
         if transport.get_extra_info("ssl_object") is not None:
-            self._buffer = self._buffers.tls
             _hold_back_end_of_file(cast(_LimitedTransport, transport))
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        """The buffer that all connections share."""
-        return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Have the bytes read. This is the hot path."""
-        reader = self._reader
-        if reader is None:
+        read, fast_path = self._memory[:nbytes], self._fast_path
+        if fast_path is None or not fast_path.take(read):
+            self._feed(read)
+
+    def _feed(self, read: bytes) -> None:
+        reader, user = self._reader, self._user
+        self._fast_path = None
+        if reader is None or user is None:
             self.abort()
             return
         try:
-            reader.feed(self._buffer[:nbytes])
+            reader.feed(read)
         except BaseException:
             self._stop_user()
             raise
         if reader.over:
             self._settle()
+        elif reader.between:
+            self._fast_path = user.fast_path
 
     def eof_received(self) -> None:
         """The upstream sends no more; the transport closes itself after this."""
@@ -178,8 +222,7 @@ class Connection(asyncio.BufferedProtocol):
     def _forget_user(self) -> None:
         if self._reader is not None:
             self._reader.close()
-        self._reader = None
-        self._user = None
+        self._reader = self._user = self._fast_path = None
 
 
 def _hold_back_end_of_file(transport: _LimitedTransport) -> None:

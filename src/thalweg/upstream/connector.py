@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from thalweg.canon.errors import GatewayError, UpstreamBroke, UpstreamError
-from thalweg.upstream.base import Listener, Origin, ResponseHead, UpstreamRequest
+from thalweg.upstream.base import FastPath, Listener, Origin, ResponseHead, UpstreamRequest
 from thalweg.upstream.connection import Connection
 from thalweg.upstream.dial import Dialer
 from thalweg.upstream.http1 import AnswerReader, encode_request
@@ -250,6 +250,11 @@ class HttpCall:
 
     # What the connection calls.
 
+    @property
+    def fast_path(self) -> FastPath | None:
+        """The listener's, as long as it wants more."""
+        return None if self._quiet else self._listener.fast_path
+
     def head_received(self, head: ResponseHead) -> None:
         """Pass the head on."""
         self._announce()
@@ -350,6 +355,8 @@ class HttpCall:
 
 class _Nobody:
     """Who listens to a call that is over."""
+
+    fast_path = None
 
     def connected(self) -> None: ...
 

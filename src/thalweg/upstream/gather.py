@@ -51,6 +51,8 @@ async def gather(
 class _Ear:
     """Listens to one call."""
 
+    fast_path = None
+
     def __init__(
         self,
         provider: str,

@@ -25,7 +25,6 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _TARGET = re.compile(rb"/[\x21-\x7e]*")
 _HOST = re.compile(r"[0-9A-Za-z._~%:-]+")
-_HEX = re.compile(rb"[1-9A-Fa-f][0-9A-Fa-f]{0,5}")
 _UNSAFE_IN_VALUE = re.compile(rb"[\r\n\0]")
 
 # Framing, routing and hop-by-hop fields are written here and nowhere else, so that no request can be smuggled.
@@ -130,32 +129,16 @@ def _ignore(data: bytes) -> None:
     """What hears the body when nobody does."""
 
 
-_MOST_SIZES = 4096
-_SIZES: dict[bytes, int] = {}
-"""Sizes of transfer chunks by the line that says them; the same few come again and again."""
-
-
-def _size(line: bytes) -> int:
-    """The size that such a line says; -1 where it is any other line, one with an extension, or the last chunk's."""
-    if not _HEX.fullmatch(line):
-        return -1
-    size = int(line, 16)
-    if len(_SIZES) < _MOST_SIZES:
-        _SIZES[line] = size
-    return size
-
-
 class AnswerReader:
     """Reads one final answer, and the 1xx answers before it, off a connection.
 
     Feed it until `over`. Then `error` is `None` when the answer is whole, and says what was wrong otherwise.
 
-    A read that is exactly one transfer chunk, between two others, takes a short way around the parser: as a stream's
-    reads mostly are. The parser stands between two chunks before and after it, and so knows of nothing.
+    While it stands `between` two transfer chunks, a read that is exactly one need not be fed: the parser stands at such
+    a place before and after it.
     """
 
     __slots__ = (
-        "_between",
         "_ends_with_connection",
         "_head_bytes",
         "_headers",
@@ -168,6 +151,7 @@ class AnswerReader:
         "_provider",
         "_sink",
         "_spare_bytes",
+        "between",
         "error",
         "head_seen",
         "over",
@@ -193,7 +177,7 @@ class AnswerReader:
         """Bytes since the last byte of body: heads, chunk extensions, trailers. A hostile one never ends."""
         self._spare_bytes = 0
         self._ends_with_connection = False
-        self._between = False
+        self.between = False
         """Whether what was read so far ends with a transfer chunk."""
         self._parser = httptools.HttpResponseParser(self)
 
@@ -202,18 +186,10 @@ class AnswerReader:
         """Whether a single byte of an answer has come."""
         return self.head_seen or self._overhead > 0
 
-    def feed(self, data: memoryview) -> None:
+    def feed(self, data: bytes) -> None:
         """Read on. What the sink raises passes through; what the upstream did wrong is kept in `error`."""
-        if self._between:
-            # One transfer chunk? In one function: every chunk of every stream comes here. What takes a single argument
-            # is called, and what takes a place to begin or to end is not: its arguments alone cost more than a slice.
-            line, _, rest = bytes(data).partition(b"\r\n")
-            size = len(rest) - 2
-            if (_SIZES.get(line) or _size(line)) == size and rest[size:] == b"\r\n":
-                self._hear(rest[:-2])
-                return
         self._overhead += len(data)
-        self._between = False
+        self.between = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
@@ -221,8 +197,8 @@ class AnswerReader:
             self._stumbled(error)
         else:
             self._pass_on()
-        if self._between and (self.over or bytes(data[-2:]) != b"\r\n"):
-            self._between = False  # what comes after the chunk has begun
+        if self.between and (self.over or data[-2:] != b"\r\n"):
+            self.between = False  # what comes after the chunk has begun
         if self._overhead > MAX_HEAD_BYTES and not self.over:
             self._fail(f"sent more than {MAX_HEAD_BYTES} bytes without any of the body")
 
@@ -304,11 +280,11 @@ class AnswerReader:
 
     def on_chunk_header(self) -> None:
         """Notes that a transfer chunk has begun."""
-        self._between = False
+        self.between = False
 
     def on_chunk_complete(self) -> None:
-        """Notes that a transfer chunk is whole; if nothing follows it in this read, the next may take the short way."""
-        self._between = True
+        """Notes that a transfer chunk is whole; if nothing follows it in this read, the next one may pass by here."""
+        self.between = True
 
     def on_message_complete(self) -> None:
         """Notes the end of the final answer."""

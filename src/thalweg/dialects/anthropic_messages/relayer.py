@@ -36,9 +36,10 @@ from thalweg.dialects.anthropic_messages.wire import (
     read_any,
     text_in,
 )
-from thalweg.dialects.base import Watch
+from thalweg.dialects.base import Stretch, Watch
 from thalweg.dialects.kit.decoder import BROKE_OFF
 from thalweg.dialects.kit.frames import BadFrame, broke, cut_short, one_payload
+from thalweg.dialects.kit.relaying import FrameRelayer, stretch_of
 from thalweg.dialects.kit.separators import escape_separators, has_separators
 from thalweg.framing.sse import Frame
 
@@ -51,7 +52,7 @@ _SKELETONS: dict[str, dict[str, Any]] = {
 """What a block must begin with, for the SDKs to add to it."""
 
 
-class AnthropicRelayer:
+class AnthropicRelayer(FrameRelayer):
     """One stream's relayer. Gives out whole frames; after an error or the end, nothing."""
 
     __slots__ = (
@@ -153,6 +154,10 @@ class AnthropicRelayer:
         if text:
             self.watch.saw_text(text)
         return data
+
+    def stretch(self) -> Stretch | None:
+        """The known envelope."""
+        return None if self._over else stretch_of(self._common.envelope)
 
     def _is_plain(self, event: CommonEvent) -> bool:
         return event.index in self._plain

@@ -47,6 +47,7 @@ from thalweg.dialects.anthropic_messages.wire import (
     read_any,
     text_in,
 )
+from thalweg.dialects.base import Around
 from thalweg.dialects.kit.decoder import FrameDecoder
 from thalweg.dialects.kit.frames import BadFrame, one_payload
 from thalweg.framing.sse import Frame
@@ -136,6 +137,16 @@ class AnthropicStreamDecoder(FrameDecoder):
             return ""
         block.arguments = True  # where it is a call
         return text
+
+    def around(self) -> Around | None:
+        """The open block's."""
+        envelope = self._common.envelope
+        return None if self._growing is None or envelope is None else envelope.around
+
+    def took(self, texts: list[str], usage: bytes | None) -> None:
+        """Note that there are arguments, where it is a call."""
+        if self._growing is not None:
+            self._growing.arguments = True
 
     def _goes_on(self, event: CommonEvent) -> bool:
         """Whether a delta is the open block's and of its kind."""

@@ -19,10 +19,11 @@ from thalweg.dialects.base import Watch
 from thalweg.dialects.dashscope_native.decoder import DashScopeStreamDecoder
 from thalweg.dialects.dashscope_native.errors import encode_stream_error
 from thalweg.dialects.dashscope_native.tables import CONTENT_TYPE
+from thalweg.dialects.kit.relaying import FrameRelayer
 from thalweg.framing.sse import Frame
 
 
-class DashScopeRelayer:
+class DashScopeRelayer(FrameRelayer):
     """One stream's relayer. Nothing in these streams is known to need a repair."""
 
     content_type = CONTENT_TYPE

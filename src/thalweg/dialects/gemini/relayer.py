@@ -37,12 +37,13 @@ from thalweg.dialects.gemini.wire import (
 )
 from thalweg.dialects.kit.decoder import BROKE_OFF
 from thalweg.dialects.kit.frames import BadFrame, broke, cut_short
+from thalweg.dialects.kit.relaying import FrameRelayer
 from thalweg.dialects.kit.separators import escape_separators, has_separators
 from thalweg.framing.sse import Frame
 from thalweg.profiles.base import Profile
 
 
-class GeminiRelayer:
+class GeminiRelayer(FrameRelayer):
     """One stream's relayer. Gives out whole frames; after an error, nothing."""
 
     __slots__ = (

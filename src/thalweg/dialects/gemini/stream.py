@@ -26,6 +26,7 @@ from thalweg.canon.events import (
 from thalweg.canon.finish import FinishReason
 from thalweg.canon.ids import call_id
 from thalweg.canon.parts import PartKind, Signature, ToolCall
+from thalweg.dialects.base import Around
 from thalweg.dialects.gemini.citations import Found, canonical, found_in
 from thalweg.dialects.gemini.errors import error_in_stream
 from thalweg.dialects.gemini.logprobs import logprobs_to_canon
@@ -109,6 +110,11 @@ class _CommonChunks(CommonFrames[_Open]):
         kind = "reasoning" if part.thought else "text"
         return (part.text, usage_in(chunk.usageMetadata)) if kind == self.part.kind else None
 
+    @staticmethod
+    def covers(usage: bytes) -> bool:
+        """Whether it says that anything was made."""
+        return read_counts(usage).made > 0
+
     def counts(self, usage: bytes) -> bool | None:
         """Whether it says a number; many of Vertex's do not."""
         counts = read_counts(usage)
@@ -146,6 +152,17 @@ class GeminiStreamDecoder(FrameDecoder):
             return ""
         opened.take(text)
         return text
+
+    def around(self) -> Around | None:
+        """The common chunk's."""
+        return None if self._common.part is None else self._common.around
+
+    def took(self, texts: list[str], usage: bytes | None) -> None:
+        """Look at the texts, and keep the usage until something else comes."""
+        opened = self._common.part
+        if opened is not None:
+            opened.take("".join(texts))
+        self._common.unread = usage or self._common.unread
 
     def _catch_up(self) -> None:
         if (unread := self._common.take()) is not None:

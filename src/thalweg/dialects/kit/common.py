@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from thalweg.dialects.base import Around
 from thalweg.dialects.kit.envelope import (
     UNREADABLE,
     Envelope,
@@ -54,6 +55,10 @@ class CommonFrames(Generic[P]):
         """Whether a usage counts; `None` where it cannot be put off. May raise as parsers do."""
         raise NotImplementedError
 
+    def covers(self, usage: bytes) -> bool:
+        """Whether a usage counts that can be put off, whatever was before it. May raise as parsers do."""
+        return bool(self.counts(usage))
+
     def text_in(self, data: bytes) -> str:
         """The text in a common frame, whose usage is put off. Empty for any other frame: then nothing has happened."""
         if (measured := self._measured) is not None and (found := measured.both_in(data)) is not None:
@@ -64,6 +69,14 @@ class CommonFrames(Generic[P]):
             if known is not None:
                 return known
         return self._parsed(data)
+
+    @property
+    def around(self) -> Around | None:
+        """What is around the text in the common frames, where it is known."""
+        if self._measured is not None:
+            before, between, after = self._measured.parts
+            return Around(before, after, between=between, covers=self.covers)
+        return None if self._envelope is None or self.unread is not None else self._envelope.around
 
     def follow(self, part: P | None) -> None:
         """Which part may grow from now on."""

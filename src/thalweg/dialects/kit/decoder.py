@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from thalweg.canon.errors import GatewayError
 from thalweg.canon.events import Event, PartDelta, ResponseFailed
+from thalweg.dialects.base import Around
 from thalweg.dialects.kit.frames import BadFrame, broke, cut_short
 from thalweg.framing.sse import Frame
 
@@ -35,6 +36,13 @@ class FrameDecoder:
         """The event of the common frame."""
         text = self.grows(data)
         return PartDelta(index=self.growing, text=text) if text else None
+
+    def around(self) -> Around | None:
+        """None: each frame has something of its own."""
+        return None
+
+    def took(self, texts: list[str], usage: bytes | None) -> None:
+        """Nothing is kept of them."""
 
     def feed(self, frames: Iterable[Frame]) -> list[Event]:
         """The events in these frames."""

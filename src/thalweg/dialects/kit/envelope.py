@@ -17,6 +17,8 @@ from typing import TypeVar
 
 import msgspec
 
+from thalweg.dialects.base import Around
+
 _PROBE = "thalweg probes"
 _USAGE_PROBE = b'{"thalweg":1}'
 _QUOTE = 0x22
@@ -46,6 +48,8 @@ def _string(data: bytes) -> str | None:
 class Envelope:
     """The bytes before and after the text's string. Immutable."""
 
+    _padded = False
+
     __slots__ = ("_after", "_before", "_edges", "_inner", "_start")
 
     def __init__(self, before: bytes, after: bytes) -> None:
@@ -55,6 +59,11 @@ class Envelope:
         # Made once: every chunk of every stream is cut by them.
         self._edges = slice(len(before) + 1), slice(-len(after) - 1, None)
         self._inner = slice(len(before), -len(after))
+
+    @property
+    def around(self) -> Around:
+        """Both, with the quotes."""
+        return Around(self._before, self._after, self._padded)
 
     def text_in(self, data: bytes) -> str | None:
         """The text in this envelope, perhaps an empty one; `None` where the parser has to look."""
@@ -71,6 +80,8 @@ class PaddedEnvelope(Envelope):
     """One in which spaces may stand between the last two braces."""
 
     __slots__ = ()
+
+    _padded = True
 
     def text_in(self, data: bytes) -> str | None:
         """The text, as in any envelope."""
@@ -92,6 +103,11 @@ class MeteredEnvelope:
         self._after = after
         self._edges = slice(len(before) + 1), slice(-len(after), None)
         self._inner = slice(len(before), -len(after))
+
+    @property
+    def parts(self) -> tuple[bytes, bytes, bytes]:
+        """All three, with the quotes."""
+        return self._before, self._between, self._after
 
     def both_in(self, data: bytes) -> tuple[str, bytes] | None:
         """The text in this envelope, and what stands where the usage should: a line, of which nobody has read anything.

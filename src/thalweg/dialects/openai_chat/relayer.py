@@ -16,11 +16,12 @@ from functools import lru_cache
 import msgspec
 
 from thalweg.canon.errors import GatewayError
-from thalweg.dialects.base import Watch
+from thalweg.dialects.base import Stretch, Watch
 from thalweg.dialects.kit.decoder import BROKE_OFF
 from thalweg.dialects.kit.envelope import Envelope, Lessons, MeteredEnvelope, find_envelope, find_metered
 from thalweg.dialects.kit.frames import BadFrame, broke, cut_short
 from thalweg.dialects.kit.refusals import error_in_stream
+from thalweg.dialects.kit.relaying import FrameRelayer, stretch_of
 from thalweg.dialects.openai_chat.errors import encode_stream_error
 from thalweg.dialects.openai_chat.repairs import MENDS, Draft, Memory, Mend, fill_empty_delta, is_sound
 from thalweg.dialects.openai_chat.stream import (
@@ -72,7 +73,7 @@ _AROUND_BYTES = len(LAST) - 1 + len(b"}\n\n")
 """Of a frame whose chunk ends with its usage: the name before it, and the ends behind."""
 
 
-class ChatRelayer:
+class ChatRelayer(FrameRelayer):
     """One stream's relayer. Gives out whole frames; after an error or the end mark, nothing."""
 
     __slots__ = (
@@ -208,6 +209,10 @@ class ChatRelayer:
         if text:
             self.watch.saw_text(text)
         return data
+
+    def stretch(self) -> Stretch | None:
+        """The known envelope, where no usage comes with the text."""
+        return stretch_of(self._envelope) if self._short and self._measured is None else None
 
     def _parse_on(self, data: bytes) -> bytes | None:
         """The short way by the parser, which finds out what a common chunk is."""

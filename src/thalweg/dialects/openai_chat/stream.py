@@ -30,7 +30,7 @@ from thalweg.canon.finish import FinishReason
 from thalweg.canon.parts import PartKind, Signature
 from thalweg.canon.request import Request
 from thalweg.canon.usage import Usage
-from thalweg.dialects.base import Template
+from thalweg.dialects.base import Around, Template
 from thalweg.dialects.kit.common import Both, CommonFrames, usage_in
 from thalweg.dialects.kit.decoder import FrameDecoder
 from thalweg.dialects.kit.frames import BadFrame, check_size, is_json
@@ -271,6 +271,17 @@ class ChatStreamDecoder(FrameDecoder):
         if part.slot is not None:
             part.pieces.append((text, None))
         return text
+
+    def around(self) -> Around | None:
+        """The common chunk's."""
+        return None if self._common.part is None else self._common.around
+
+    def took(self, texts: list[str], usage: bytes | None) -> None:
+        """Keep arguments, and the usage until something else comes."""
+        part = self._common.part
+        if part is not None and part.slot is not None:
+            part.pieces += [(text, None) for text in texts]
+        self._common.unread = usage or self._common.unread
 
     def _catch_up(self) -> None:
         if (unread := self._common.take()) is not None:

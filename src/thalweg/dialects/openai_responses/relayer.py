@@ -20,6 +20,7 @@ from thalweg.dialects.kit.body import NULL
 from thalweg.dialects.kit.decoder import BROKE_OFF
 from thalweg.dialects.kit.frames import BadFrame, broke, cut_short, one_payload
 from thalweg.dialects.kit.refusals import error_in_stream
+from thalweg.dialects.kit.relaying import FrameRelayer
 from thalweg.dialects.openai_responses import tables
 from thalweg.dialects.openai_responses.decoder import head_of, is_done
 from thalweg.dialects.openai_responses.errors import encode_stream_error, error_said, failure_of, write_event
@@ -58,7 +59,7 @@ _SAYING_NOTHING = ("message", "reasoning")
 _object = msgspec.json.Decoder(dict[str, Raw]).decode
 
 
-class ResponsesRelayer:
+class ResponsesRelayer(FrameRelayer):
     """One stream's relayer. Gives out whole frames; after an error or the last event, nothing."""
 
     __slots__ = (
