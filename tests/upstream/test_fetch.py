@@ -326,11 +326,12 @@ async def test_who_counts_the_bytes_may_end_it() -> None:
 async def test_so_many_at_once_and_no_more() -> None:
     """The others wait, and their time runs."""
     async with serving(hanging) as upstream, fetching(limits={"in_all": 2, "whole_s": 0.2}) as fetcher:
-        fetches = [asyncio.create_task(fetcher.fetch(url_of(upstream), accepts=PICTURES)) for _ in range(5)]
+        fetches = [asyncio.create_task(fetcher.fetch(url_of(upstream), accepts=PICTURES)) for _ in range(20)]
         for outcome in await within(asyncio.gather(*fetches, return_exceptions=True)):
             assert isinstance(outcome, InvalidRequest)
             assert "it did not come" in outcome.message
-        assert upstream.accepted <= 4
+        # The time of all is over in one moment, in which a few may still get a place.
+        assert upstream.accepted <= 10
 
 
 @on_both_loops
