@@ -48,38 +48,45 @@ class Line(NamedTuple):
     """Have this told whether the transport is full, whenever that changes. Returns whether it is."""
 
 
-class FastPath:
-    """One stream's. The pump says when it is open: while it waits for something to happen, all before being written."""
+class _Common:
+    """What a chunk that passes as it is has need of, in a base of its own: so it lies together."""
 
     __slots__ = (
         "_after",
-        "_around",
         "_before",
         "_between",
-        "_broke",
         "_clock",
-        "_covers",
         "_cuts",
-        "_decoder",
         "_deltas",
-        "_exchange",
-        "_full",
         "_heard_at",
-        "_line",
         "_longest_gap_s",
         "_memory",
         "_narrow_chars",
-        "_number",
-        "_numbered",
         "_open",
-        "_padded",
         "_passed",
-        "_relayer",
         "_said_at",
         "_tail",
         "_templated",
-        "_texts",
         "_transport",
+    )
+
+
+class FastPath(_Common):
+    """One stream's. The pump says when it is open: while it waits for something to happen, all before being written."""
+
+    __slots__ = (
+        "_around",
+        "_broke",
+        "_covers",
+        "_decoder",
+        "_exchange",
+        "_full",
+        "_line",
+        "_number",
+        "_numbered",
+        "_padded",
+        "_relayer",
+        "_texts",
         "_usage",
         "_wide_chars",
         "_written_after",
@@ -154,7 +161,7 @@ class FastPath:
             relayer.took(texts, self._usage)
         self._follow(relayer)
 
-    def take(self, read: bytes) -> bool:
+    def take(self, read: bytes) -> bool:  # noqa: PLR0912  # each call costs more than what is done in it
         """Pass a read that came between two transfer chunks, if it is a common one. `False`: nothing has happened."""
         size = len(read)
         if not self._open or size >= MOST_BYTES:
@@ -190,17 +197,27 @@ class FastPath:
             self._wide_chars += wide_chars
         self._deltas += 1
         self._transport.write(read)
-        self._heard(read, at)
+        # As in `_heard`, for most chunks come here.
+        if self._memory is not None:
+            self._memory.keep(read[at:-2])
+        clock, self._passed = self._clock, True
+        now = clock()
+        gap = now - self._heard_at
+        if gap > self._longest_gap_s:  # noqa: PLR1730
+            self._longest_gap_s = gap
+        self._heard_at = self._said_at = now
         return True
 
     def _text_in(self, read: bytes, inner: slice) -> str:
         """The text of a chunk in which more is not the same; empty for any other. May raise as parsers do."""
         if self._covers is not None and read[self._tail] == self._after:
-            # A string that holds these bytes would hold a bare quote, and be none.
-            string, between, usage = read[inner].partition(self._between)
-            if not between or not usage.isascii() or 0x0A in usage or 0x0D in usage:
+            between = self._between
+            # The first quote ends the string, unless there is one within it: then the bytes behind are others.
+            string, _, rest = read[inner][1:].partition(b'"')
+            usage = rest[len(between) :]
+            if rest[: len(between)] != between or not usage.isascii() or 0x0A in usage or 0x0D in usage:
                 return ""
-            text = _read_string(string + b'"')
+            text = _read_string(b'"' + string + b'"')
             if not text or not self._covers(usage):
                 return ""
             self._usage = usage
@@ -280,7 +297,7 @@ class FastPath:
             return
         if stretch.around is not None:
             before, after, self._padded, between, self._covers = stretch.around
-            self._before, self._between, self._after = _shared(before), _shared(between), _shared(after + LINE_END)
+            self._before, self._between, self._after = _shared(before), _shared(between[1:]), _shared(after + LINE_END)
             self._cuts, self._tail = _cuts(len(before), len(self._after), 0 if between else 1)
         if stretch.template is not None:
             template, self._decoder, self._templated = stretch.template, stretch.decoder, True

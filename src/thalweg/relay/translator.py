@@ -29,6 +29,7 @@ from thalweg.dialects.base import (
     Stretch,
     Template,
     Watch,
+    count_chars,
     json_string,
 )
 from thalweg.framing.sse import Frame
@@ -334,9 +335,15 @@ class Translator:
         """Take what was written with a stretch's template."""
         if self._unseen:
             self._reader.took(texts, usage)
+        narrow = wide = 0
         for text in texts:
-            self.watch.saw_text(text)
-            self._chars += len(text)
+            if text.isascii():
+                narrow += len(text)
+            else:
+                more_narrow, more_wide = count_chars(text)
+                narrow, wide = narrow + more_narrow, wide + more_wide
+        self.watch.add(len(texts), narrow, wide)
+        self._chars += narrow + wide
         self._texts += texts
         self._number += len(texts)
 
