@@ -251,6 +251,7 @@ async def test_a_common_read_goes_from_connection_to_connection() -> None:
             chunked(text("a"))[:-1],
             chunked(text("a"))[:-2] + b"..",
             b"0" + chunked(text("a")),
+            b"f" + chunked(text("a"))[1:],
             b"0\r\n\r\n",
             b"",
         ):

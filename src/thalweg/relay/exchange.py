@@ -890,9 +890,10 @@ def _ms(begin: float | None, end: float | None) -> float | None:
 def _is_whole(head: ResponseHead, *, streamed: bool) -> bool:
     """Whether a good answer's body is one JSON text: by its content type, or by what was asked where there is none."""
     kind = (head.get(b"content-type") or b"").lower()
-    if b"event-stream" in kind:
+    # Not `in`: of bytes in bytes that makes an error first, and drops it.
+    if kind.find(b"event-stream") >= 0:
         return False
-    if b"json" in kind or b"html" in kind:
+    if kind.find(b"json") >= 0 or kind.find(b"html") >= 0:
         return True
     return not streamed
 
