@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 from tests.playbook import BEGIN, DONE, ROLE, SSE, Road, chunk, fault, finish, frame, passes, plan, text, usage
 from thalweg.canon.errors import UpstreamError
+from thalweg.dialects.anthropic_messages import AnthropicMessages
 from thalweg.dialects.base import Watch
 from thalweg.dialects.openai_chat import OpenAIChat
 from thalweg.dialects.openai_chat.relayer import ChatRelayer
 from thalweg.profiles.base import Profile
 from thalweg.profiles.providers import CHAT_REPAIRS, COMPATIBLE, PROVIDERS
 from thalweg.relay.exchange import Exchange, Phase
+from thalweg.relay.memory import Memory
 from thalweg.relay.plan import Plan
 from thalweg.relay.taps import Report
 from thalweg.upstream.base import ResponseHead
@@ -416,3 +418,80 @@ def test_a_frame_that_does_not_pass_has_left_no_trace() -> None:
 
 def test_no_utf8_where_nobody_reads_is_refused_on_either_way() -> None:
     both([ROLE, text("a"), chunk({"content": "b"}, pad="@").replace(b"@", b"\xff"), DONE])
+
+
+# Where the relayer itself is not asked.
+
+
+ANTHROPIC = AnthropicMessages()
+_BEGUN = [
+    {
+        "type": "message_start",
+        "message": {"id": "m", "type": "message", "role": "assistant", "model": "m", "content": []},
+    },
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+]
+_ENDED = [
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}},
+    {"type": "message_stop"},
+]
+
+
+def event(value: dict[str, Any], spaces: int = 0) -> bytes:
+    said = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return f"event: {value['type']}\ndata: {said[:-1]}{' ' * spaces}}}\n\n".encode()
+
+
+def said(words: str, spaces: int = 0) -> bytes:
+    return event({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": words}}, spaces)
+
+
+@pytest.mark.parametrize("escapes", [True, False])
+@pytest.mark.parametrize("padded", [True, False])
+def test_anthropic_s_frames_with_spaces_and_with_separators(padded: bool, escapes: bool) -> None:
+    words = [*WORDS[:8], "a\u2028b", "c\u2029", "\x85d", "好\u2028", 'a"b', "}", '"}}', "e", "好"]
+    deltas = [said(words, number % 4 if padded else 0) for number, words in enumerate(words)]
+    frames = [*map(event, _BEGUN), *deltas, *map(event, _ENDED)]
+    profile = Profile(repairs=frozenset({"separators"} if escapes else ()))
+    given = plan(dialect=ANTHROPIC, profile=profile, max_tokens=64)
+    short, long = Told(given, frames, short=True), Told(given, frames, short=False)
+    assert short.everything == long.everything
+    assert short.passed >= len(WORDS)
+    assert (b"\xe2\x80\xa8" in b"".join(data for _, data in short.said)) is not escapes
+    assert short.exchange.report().deltas == len([word for word in words if word])
+
+
+def test_what_only_looks_like_anthropic_s_frame() -> None:
+    begun = [*map(event, _BEGUN), *[said("word ")] * 4]
+    for odd in (
+        said("a").replace(b'"}}', b'"} , "x": 1}'),
+        said("a").replace(b'"}}', b'"}\t}'),
+        said("a").replace(b'"}}', b'"}}}'),
+        said("a").replace(b'"a"', b'"a\xff"'),
+        said("a").replace(b'"a"', b'"a","text":"b"'),
+        said("a").replace(b'"a"', b"7"),
+        said("a")[:-1],
+    ):
+        given = plan(dialect=ANTHROPIC, max_tokens=64)
+        short, long = (Told(given, [*begun, odd, said("b")], short=short) for short in (True, False))
+        assert short.everything == long.everything
+
+
+def test_what_passes_is_kept_where_it_may_have_to_be_gone_on_with() -> None:
+    for stream in (STREAMS["plain text"], STREAMS["usage last in every chunk, as it is made"]):
+        kept = []
+        for short in (True, False):
+            exchange = Exchange(plan(), now=BEGIN)
+            exchange.memory = Memory(0)
+            road = Road(exchange)
+            exchange.connected(BEGIN)
+            exchange.head_received(ResponseHead(200, SSE), BEGIN)
+            for data in stream[:8]:
+                if not short or road.passes(data, BEGIN) is None:
+                    road.shut()
+                    exchange.body_received(data, BEGIN)
+                    exchange.take()
+            road.shut()
+            kept.append(exchange.memory._pieces)
+        assert kept[0] == kept[1] == stream[:8]

@@ -562,6 +562,44 @@ def test_a_frame_that_does_not_pass_has_left_no_trace() -> None:
         assert passes(exchange, usual, BEGIN + 5) is not None
 
 
+ODD_USAGES = {
+    "not of ASCII": '{"said":"好",%s',
+    "no text": '{"said":"\udcff",%s',
+    "with a line's end in it": "{\n%s",
+    "with another line's end": "{\r%s",
+    "of nothing": "{}",
+    "null": "null",
+    "a number": "7",
+    "no JSON": '{"promptTokenCount":',
+    "of many": "[%s]",
+    "after what looks like its beginning": '"a","b":%s',
+}
+
+
+@pytest.mark.parametrize("odd", ODD_USAGES.values(), ids=ODD_USAGES)
+@pytest.mark.parametrize(("client", "upstream"), [pair for pair in PAIRS if pair[1] in ("openai-chat", "gemini")])
+def test_usage_that_is_odd_in_some_frames(client: str, upstream: str, odd: str) -> None:
+    """However much has passed by the bytes around it before."""
+    field = _REPORTS[upstream][0].encode()
+    frames = metered(upstream, wire(upstream, TEXT), METERS["in every frame"])
+    for at in range(5, len(frames) - 2):
+        head, name, usage = frames[at].partition(b'"%b":' % field)
+        if not name or not usage.startswith(b"{"):
+            continue
+        usage, _, rest = usage.partition(b"}")
+        said = odd.encode("utf-8", "surrogateescape").replace(b"%s", usage[1:] + b"}")
+        both(client, upstream, [*frames[:at], head + name + said + rest, *frames[at + 1 :]])
+
+
+@pytest.mark.parametrize("upstream", ["openai-chat", "gemini"])
+def test_quotes_in_a_text_beside_usage(upstream: str) -> None:
+    """They are none that end it."""
+    words = ["a", "b", "c", "d", 'say "', '"', '\\"', '","usage":{}', "e"]
+    frames = metered(upstream, wire(upstream, answer(part(0, "text", words))), METERS["in every frame"])
+    told = both("anthropic", upstream, frames)
+    assert read("anthropic", told).choices[0].parts == (Text(text="".join(words)),)
+
+
 FRAMES = {
     upstream: [frame for events in ANSWERS.values() for frames in streams(upstream, events) for frame in frames]
     for upstream in UPSTREAMS
