@@ -31,7 +31,7 @@ from thalweg.relay import fastpath as fastpath_module
 from thalweg.relay import pump as pump_module
 from thalweg.relay.exchange import Exchange, Phase
 from thalweg.relay.fastpath import FastPath, Line
-from thalweg.relay.plan import Headers, Plan
+from thalweg.relay.plan import Headers, Plan, Timing
 from thalweg.relay.pump import SLICE_BYTES, Pump
 from thalweg.relay.taps import Report
 from thalweg.upstream.base import Connector, Origin, UpstreamRequest
@@ -356,6 +356,28 @@ async def test_a_silence_is_counted_from_the_last_chunk_of_the_fast_path(monkeyp
         await turns()
         assert b'"delta":{"content":""}' in stage.client.pieces[-1]
         await stage.feed(finish(), DONE)
+
+
+@pytest.mark.parametrize(
+    ("timing", "late_s"),
+    [
+        (Timing(gap_s=5), 5.5),
+        (Timing(whole_s=5), 5.5),
+        (Timing(floor_tokens_per_s=100, floor_window_s=2), 3),
+    ],
+    ids=["a gap", "the whole", "the floor"],
+)
+async def test_no_sweep_leaves_out_a_stream_whose_time_is_over(timing: Timing, late_s: float) -> None:
+    async with staged(given=plan(timing=timing)) as stage:
+        path = await speaking(stage)
+        began = stage.exchange.heard_at
+        assert path.take(chunked(text("c")))
+        stage.pump.tick(began + 0.5)
+        stage.pump.tick(began + 1)
+        assert stage.exchange.phase is Phase.SENDING
+        stage.pump.tick(began + late_s)
+        await stage.over()
+        assert stage.report.error_kind == "timeout"
 
 
 async def test_a_bug_on_the_fast_path_ends_the_stream_and_says_so() -> None:

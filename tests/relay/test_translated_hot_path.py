@@ -164,6 +164,7 @@ Meter = Callable[[int], int | None]
 """How much a frame says was made, by its number; `None` for one that says nothing."""
 METERS: dict[str, Meter] = {
     "in every frame": lambda number: number,
+    "once": lambda number: number if number == 8 else None,
     "now and then": lambda number: number if number % 3 == 1 else None,
     "that shrinks": lambda number: 40 - number if number % 4 == 2 else number,
     "of the prompt alone at first": lambda number: number if number > 6 else 0,
@@ -589,6 +590,19 @@ def test_usage_that_is_odd_in_some_frames(client: str, upstream: str, odd: str) 
         usage, _, rest = usage.partition(b"}")
         said = odd.encode("utf-8", "surrogateescape").replace(b"%s", usage[1:] + b"}")
         both(client, upstream, [*frames[:at], head + name + said + rest, *frames[at + 1 :]])
+
+
+@pytest.mark.parametrize("client", ["openai-chat", "openai-responses", "anthropic"])
+def test_places_of_sources_in_a_text_of_more_than_ascii(client: str) -> None:
+    """They are counted in bytes, and say nothing to a client that counts characters."""
+    support = {"segment": {"startIndex": 0, "endIndex": 2, "text": "It"}, "groundingChunkIndices": [0]}
+    found = {"groundingChunks": [{"web": {"uri": "https://a.example", "title": "A"}}], "groundingSupports": [support]}
+    frames = wire("gemini", TEXT)
+    for number in range(len(frames)):
+        tree = json.loads(frames[number].partition(b"data: ")[2])
+        tree["candidates"][0]["groundingMetadata"] = found
+        said = json.dumps(tree, ensure_ascii=False, separators=(",", ":")).encode()
+        both(client, "gemini", [*frames[:number], b"data: " + said + b"\n\n", *frames[number + 1 :]])
 
 
 @pytest.mark.parametrize("upstream", ["openai-chat", "gemini"])

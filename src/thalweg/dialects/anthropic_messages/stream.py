@@ -139,14 +139,9 @@ class AnthropicStreamDecoder(FrameDecoder):
         return text
 
     def around(self) -> Around | None:
-        """The open block's."""
+        """The open block's, which is known from its first delta on."""
         envelope = self._common.envelope
         return None if self._growing is None or envelope is None else envelope.around
-
-    def took(self, texts: list[str], usage: bytes | None) -> None:
-        """Note that there are arguments, where it is a call."""
-        if self._growing is not None:
-            self._growing.arguments = True
 
     def _goes_on(self, event: CommonEvent) -> bool:
         """Whether a delta is the open block's and of its kind."""

@@ -162,7 +162,7 @@ class GeminiStreamDecoder(FrameDecoder):
         opened = self._common.part
         if opened is not None:
             opened.take("".join(texts))
-        self._common.unread = usage or self._common.unread
+        self._common.unread = usage
 
     def _catch_up(self) -> None:
         if (unread := self._common.take()) is not None:

@@ -72,7 +72,7 @@ class CommonFrames(Generic[P]):
 
     @property
     def around(self) -> Around | None:
-        """What is around the text in the common frames, where it is known."""
+        """What is around the text in the common frames, where it is known; unread usage is replaced by the next."""
         if self._measured is not None:
             before, between, after = self._measured.parts
             return Around(before, after, between=between, covers=self.covers)

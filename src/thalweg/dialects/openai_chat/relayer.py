@@ -211,8 +211,8 @@ class ChatRelayer(FrameRelayer):
         return data
 
     def stretch(self) -> Stretch | None:
-        """The known envelope, where no usage comes with the text."""
-        return stretch_of(self._envelope) if self._short and self._measured is None else None
+        """The known envelope of chunks without usage."""
+        return stretch_of(self._envelope) if self._short else None
 
     def _parse_on(self, data: bytes) -> bytes | None:
         """The short way by the parser, which finds out what a common chunk is."""

@@ -281,7 +281,7 @@ class ChatStreamDecoder(FrameDecoder):
         part = self._common.part
         if part is not None and part.slot is not None:
             part.pieces += [(text, None) for text in texts]
-        self._common.unread = usage or self._common.unread
+        self._common.unread = usage
 
     def _catch_up(self) -> None:
         if (unread := self._common.take()) is not None:
