@@ -29,8 +29,9 @@ from thalweg.profiles.providers import COMPATIBLE
 from thalweg.relay import exchange as exchange_module
 from thalweg.relay import fastpath as fastpath_module
 from thalweg.relay import pump as pump_module
-from thalweg.relay.exchange import Exchange, Phase
+from thalweg.relay.exchange import LINGER_S, Exchange, Phase
 from thalweg.relay.fastpath import FastPath, Line
+from thalweg.relay.memory import Memory
 from thalweg.relay.plan import Headers, Plan, Timing
 from thalweg.relay.pump import SLICE_BYTES, Pump
 from thalweg.relay.taps import Report
@@ -378,6 +379,29 @@ async def test_no_sweep_leaves_out_a_stream_whose_time_is_over(timing: Timing, l
         stage.pump.tick(began + late_s)
         await stage.over()
         assert stage.report.error_kind == "timeout"
+
+
+async def test_no_sweep_leaves_out_a_stream_that_is_only_waited_for() -> None:
+    async with staged() as stage:
+        await speaking(stage)
+        stage.pump.tick(stage.exchange.heard_at)
+        await stage.feed(finish())
+        stage.client.leave()
+        stage.pump.client_left()
+        assert stage.exchange.phase is Phase.LINGERING
+        stage.pump.tick(stage.exchange.heard_at + LINGER_S + 0.5)
+        assert stage.exchange.settled
+
+
+async def test_no_sweep_leaves_out_a_stream_that_has_come_to_hold_much() -> None:
+    async with staged() as stage:
+        path = await speaking(stage)
+        stage.pump.tick(stage.exchange.heard_at)
+        stage.exchange.memory = Memory(80_000)
+        assert path.take(chunked(text("c")))
+        loose_bytes = stage.pump.tick(stage.exchange.heard_at + 1)
+        assert (loose_bytes, stage.exchange.share.answer_bytes) == (0, stage.exchange.held_bytes)
+        await stage.feed(finish(), DONE)
 
 
 async def test_a_bug_on_the_fast_path_ends_the_stream_and_says_so() -> None:

@@ -215,6 +215,17 @@ def test_nothing_is_offered_within_a_chunk(begun: bytes) -> None:
     assert path.offered == []
 
 
+def test_nothing_is_offered_within_a_chunk_after_some_that_were_taken() -> None:
+    wired, path = Wired(), FastPath(b"1\r\nb\r\n")
+    wired.user.fast_path = path
+    wired.receive(CHUNKED + b"1\r\na\r\n")
+    wired.receive(b"1\r\nb\r\n")
+    wired.receive(b"d\r\n1234567")
+    wired.receive(b"1\r\nb\r\n")
+    assert path.offered == [b"1\r\nb\r\n", b"d\r\n1234567"]
+    assert wired.user.heard == [200, b"a", b"1234567", b"1\r\nb\r\n"]
+
+
 def test_a_counted_body_is_not_offered() -> None:
     wired, path = Wired(), FastPath(b"1\r\nb\r\n")
     wired.user.fast_path = path
