@@ -13,9 +13,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+from uvicorn import Config
+from uvicorn.server import ServerState
 
 from tests.server.gateway import (
     CHAT,
@@ -33,7 +35,7 @@ from tests.server.gateway import (
     text_of,
 )
 from thalweg.ledger.entry import Reservation
-from thalweg.server.guard import MOST_WAITING
+from thalweg.server.guard import MOST_WAITING, guarded
 
 BODY = chat()
 AUTH = f"authorization: Bearer {KEY}\r\n"
@@ -553,3 +555,37 @@ def test_a_client_that_goes_while_its_request_is_reserved_leaves_no_error(caplog
         [entry] = gateway.ledger.last_entries(1)
         assert entry.outcome == "cancelled"
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+class _Transport(asyncio.Transport):
+    """Of a connection on which nothing happens."""
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+async def _nothing(scope: Any, receive: Any, send: Any) -> None:
+    pass
+
+
+async def test_who_writes_to_the_transport_is_told_when_it_is_full() -> None:
+    config = Config(_nothing, http="httptools", log_config=None)
+    config.load()
+    protocol = guarded(HARD_LIMITS)(config=config, server_state=ServerState(), app_state={})
+    protocol.connection_made(_Transport({"sockname": ("127.0.0.1", 1), "peername": ("127.0.0.1", 2)}))
+    told: list[bool] = []
+    assert not protocol.tell_when_full(told.append)
+    protocol.pause_writing()
+    assert (told, protocol.flow.write_paused, protocol.tell_when_full(told.append)) == ([True], True, True)
+    protocol.resume_writing()
+    assert (told, protocol.flow.write_paused) == ([True, False], False)
+    protocol.tell_when_full(None)
+    protocol.pause_writing()
+    assert told == [True, False]
+    protocol.connection_lost(None)
