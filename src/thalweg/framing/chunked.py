@@ -5,24 +5,18 @@ What every chunk of every stream needs is looked up: to say a size in hexadecima
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 LINE_END = b"\r\n"
 LAST_TWO = slice(-2, None)
 MOST_BYTES = 4096
 """A read that is shorter may take the short way. Longer ones are few, and have more to do."""
 
 
-class Shape(NamedTuple):
-    """What a read is made of, if it is exactly one chunk, without an extension, as everybody writes them."""
+Shape = tuple[bytes, slice, int]
+"""What a read is made of, if it is exactly one chunk without an extension, as everybody writes them: the line that says
+its size, where that line stands, and where the data begins. The `LAST_TWO` bytes must be a line's end.
 
-    line: bytes
-    """The line that says the size."""
-    first: slice
-    """Where that line stands."""
-    at: int
-    """Where the data begins, which ends before the line's end that must be the `LAST_TWO` bytes."""
-
+A plain tuple: one whose fields have names is taken apart by way of an iterator.
+"""
 
 MOST_LINE_BYTES = len(b"%x\r\n" % MOST_BYTES)
 LINES: tuple[bytes, ...] = tuple(b"%x\r\n" % size for size in range(MOST_BYTES))
@@ -31,12 +25,11 @@ LINES: tuple[bytes, ...] = tuple(b"%x\r\n" % size for size in range(MOST_BYTES))
 
 def _shapes() -> tuple[Shape, ...]:
     cuts = [slice(at) for at in range(MOST_LINE_BYTES + 1)]
-    none = Shape(b"none", cuts[0], 0)
-    shapes = [none] * MOST_BYTES
+    shapes: list[Shape] = [(b"none", cuts[0], 0)] * MOST_BYTES
     # Without the chunk of size 0, which is the end of the body.
     for size, line in enumerate(LINES[1:], 1):
         if (length := len(line) + size + 2) < MOST_BYTES:
-            shapes[length] = Shape(line, cuts[len(line)], len(line))
+            shapes[length] = (line, cuts[len(line)], len(line))
     return tuple(shapes)
 
 

@@ -156,6 +156,7 @@ class FastPath(_Common):
         if self._deltas:
             relayer.watch.add(self._deltas, self._narrow_chars, self._wide_chars)
             self._deltas = self._narrow_chars = self._wide_chars = 0
+            return  # the frames are as they were
         if self._texts:
             texts, self._texts = self._texts, []
             relayer.took(texts, self._usage)
