@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from tests.playbook import BEGIN, DONE, ROLE, SSE, Road, chunk, fault, finish, frame, passes, plan, text, usage
 from thalweg.canon.errors import UpstreamError
 from thalweg.dialects.anthropic_messages import AnthropicMessages
-from thalweg.dialects.base import Watch
+from thalweg.dialects.base import UpstreamSide, Watch
 from thalweg.dialects.openai_chat import OpenAIChat
 from thalweg.dialects.openai_chat.relayer import ChatRelayer
+from thalweg.dialects.registry import DIALECTS
 from thalweg.profiles.base import Profile
 from thalweg.profiles.providers import CHAT_REPAIRS, COMPATIBLE, PROVIDERS
 from thalweg.relay.exchange import Exchange, Phase
@@ -196,7 +197,7 @@ PROFILES = {
 class Told:
     """What came of a stream: bytes with the times at which they came, the head, the watch, the report."""
 
-    def __init__(self, given: Plan, reads: Iterable[bytes], *, short: bool) -> None:
+    def __init__(self, given: Plan, reads: Iterable[bytes], *, short: bool, leaves: bool = False) -> None:
         exchange = self.exchange = Exchange(given, now=BEGIN)
         self.said: list[tuple[float, bytes]] = []
         self.passed = 0
@@ -218,6 +219,9 @@ class Told:
                 exchange.body_received(data, now)
             self._take(now)
         road.shut()
+        if leaves:
+            exchange.client_left(now + 1)
+            exchange.give_up(now + 2)
         if not exchange.settled:
             exchange.body_ended(now + 1)
             self._take(now + 1)
@@ -495,3 +499,52 @@ def test_what_passes_is_kept_where_it_may_have_to_be_gone_on_with() -> None:
             road.shut()
             kept.append(exchange.memory._pieces)
         assert kept[0] == kept[1] == stream[:8]
+
+
+GEMINI = DIALECTS["gemini"]
+
+
+def generating(made: int | None, words: str, *, lf: bool = True, **more: Any) -> bytes:
+    candidate = {"content": {"parts": [{"text": words}], "role": "model"}, "index": 0} | more
+    usage = (
+        {} if made is None else {"usageMetadata": {"promptTokenCount": 3, "totalTokenCount": 3 + made} | _made(made)}
+    )
+    said = json.dumps({"candidates": [candidate]} | usage | {"responseId": "r"}, ensure_ascii=False).encode()
+    return b"data: " + said + (b"\n\n" if lf else b"\r\n\r\n")
+
+
+def _made(tokens: int) -> dict[str, int]:
+    return {"candidatesTokenCount": tokens} if tokens else {}
+
+
+@pytest.mark.parametrize("lf", [True, False])
+@pytest.mark.parametrize("array", [True, False])
+@pytest.mark.parametrize("escapes", [True, False])
+@pytest.mark.parametrize(
+    "counts",
+    [
+        lambda number: number,
+        lambda number: 0 if number % 5 == 4 else number,
+        lambda number: None if number % 5 == 4 else number,
+        lambda number: 20 - number,
+        lambda number: number if number == 8 else None,
+    ],
+    ids=["growing", "of the prompt alone now and then", "left out now and then", "shrinking", "once"],
+)
+@pytest.mark.parametrize("ends", ["whole", "broken off", "left", "gone on with"])
+def test_gemini_s_frames_with_usage(counts: Any, ends: str, escapes: bool, array: bool, lf: bool) -> None:
+    """Of an answer that is cut off, what was reported and what was not is told apart."""
+    words = [*WORDS, "c\u2029", *WORDS, "so"]
+    frames = [generating(counts(number), each, lf=lf) for number, each in enumerate(words)]
+    if ends in ("whole", "gone on with"):
+        frames.append(generating(99, "", lf=lf, finishReason="STOP"))
+    if ends == "gone on with":
+        frames += [generating(100, each, lf=lf) for each in WORDS]
+    given = plan(profile=Profile(repairs=frozenset({"separators"} if escapes else ())))
+    target = b"/v1beta/models/m:streamGenerateContent" + (b"" if array else b"?alt=sse")
+    asked = GEMINI.read_request(b'{"contents":[{"parts":[{"text":"hi"}]}]}', target)
+    side = UpstreamSide(GEMINI, given.upstream.profile, provider="acme", key_name="ACME_API_KEY")
+    given = msgspec.structs.replace(given, asked=asked, dialect=GEMINI, upstream=side)
+    both_ways = [Told(given, frames, short=short, leaves=ends == "left") for short in (True, False)]
+    assert both_ways[0].everything == both_ways[1].everything
+    assert both_ways[0].passed > len(WORDS)

@@ -153,14 +153,15 @@ class FastPath(_Common):
         exchange, self._passed = self._exchange, False
         exchange.heard_at, exchange.said_at = self._heard_at, self._said_at
         exchange.longest_gap_s, self._memory = self._longest_gap_s, exchange.memory
-        if self._deltas:
-            relayer.watch.add(self._deltas, self._narrow_chars, self._wide_chars)
+        counted, usage, self._usage = self._deltas, self._usage, None
+        if counted:
+            relayer.watch.add(counted, self._narrow_chars, self._wide_chars)
             self._deltas = self._narrow_chars = self._wide_chars = 0
-            return  # the frames are as they were
-        if self._texts:
+        if self._texts or usage is not None:
             texts, self._texts = self._texts, []
-            relayer.took(texts, self._usage)
-        self._follow(relayer)
+            relayer.took(texts, usage)
+        if not counted:  # else frames pass, and are as they were
+            self._follow(relayer)
 
     def take(self, read: bytes) -> bool:  # noqa: PLR0912  # each call costs more than what is done in it
         """Pass a read that came between two transfer chunks, if it is a common one. `False`: nothing has happened."""
@@ -239,7 +240,7 @@ class FastPath(_Common):
             if decoder is not None:
                 text = decoder.grows(frame)
                 return self._write(text, read, at) if text else False
-            if self._texts:
+            if self._texts or self._usage is not None:
                 self.publish()
             passed = relayer.pass_on(frame)
             if self._templated:
@@ -292,7 +293,7 @@ class FastPath(_Common):
     def _follow(self, relayer: Relayer) -> None:
         """Look what the common frames are like from here on."""
         stretch = relayer.stretch()
-        self._cuts = self._decoder = self._usage = None
+        self._cuts = self._decoder = None
         self._templated = False
         if stretch is None:
             return

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Raw
 
 from thalweg.canon.errors import GatewayError
-from thalweg.dialects.base import Watch
+from thalweg.dialects.base import Around, Stretch, Watch
 from thalweg.dialects.gemini.encoder import KEEPALIVE, Framer
 from thalweg.dialects.gemini.errors import encode_stream_error, error_in_stream
 from thalweg.dialects.gemini.repairs import has_numbers, is_sound, words_for_numbers
@@ -34,8 +34,10 @@ from thalweg.dialects.gemini.wire import (
     read_any,
     read_counts,
     read_text_chunk,
+    says_what_was_made,
 )
 from thalweg.dialects.kit.decoder import BROKE_OFF
+from thalweg.dialects.kit.envelope import Lessons, MeteredEnvelope, find_metered
 from thalweg.dialects.kit.frames import BadFrame, broke, cut_short
 from thalweg.dialects.kit.relaying import FrameRelayer
 from thalweg.dialects.kit.separators import escape_separators, has_separators
@@ -49,6 +51,8 @@ class GeminiRelayer(FrameRelayer):
     __slots__ = (
         "_framer",
         "_gap",
+        "_lessons",
+        "_measured",
         "_numbered",
         "_over",
         "_provider",
@@ -66,6 +70,9 @@ class GeminiRelayer(FrameRelayer):
         self._framer = Framer(array=framing == "json-array")
         self.content_type = self._framer.content_type
         self._short = False
+        self._measured: MeteredEnvelope | None = None
+        """Of common frames with usage, as nearly all are."""
+        self._lessons = Lessons()
         self._numbered = False
         """Whether a chunk has had numbers for words, so that common ones may need a look too."""
         self._usage: Raw | None = None
@@ -95,7 +102,21 @@ class GeminiRelayer(FrameRelayer):
             self.watch.saw_text(text)
         if counts is not None:
             self._put_off(chunk.usageMetadata, counts)
+            if text and self._lessons.due():
+                self._measured = find_metered(data, text, bytes(chunk.usageMetadata), _both_in) or self._measured
         return self._framer.frame(payload) if self._framer.array else data
+
+    def stretch(self) -> Stretch | None:
+        """The known envelope of frames with usage, where they pass as they are."""
+        if self._measured is None or not self._short or self._framer.array:
+            return None
+        before, between, after = self._measured.parts
+        return Stretch(Around(before, after, between=between, covers=says_what_was_made))
+
+    def took(self, texts: list[str], usage: bytes | None) -> None:
+        """Keep the last report for later."""
+        if usage is not None:
+            self._put_off(Raw(usage), read_counts(usage))
 
     def feed(self, frames: Iterable[Frame]) -> list[bytes]:
         """The bytes for the client."""
@@ -243,3 +264,12 @@ def _observe_part(watch: Watch, part: Part) -> None:
         watch.saw_text(args_text(call) if call.name else "")
     else:
         watch.saw_text("")
+
+
+def _both_in(data: bytes) -> tuple[str, bytes] | None:
+    """The text and the usage of a common frame."""
+    payload = only_payload(data)
+    if payload is None:
+        return None
+    chunk = read_text_chunk(payload)
+    return chunk.candidates[0].content.parts[0].text, bytes(chunk.usageMetadata)

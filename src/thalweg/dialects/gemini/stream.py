@@ -48,6 +48,7 @@ from thalweg.dialects.gemini.wire import (
     read_any,
     read_counts,
     read_text_chunk,
+    says_what_was_made,
 )
 from thalweg.dialects.kit.common import Both, CommonFrames, usage_in
 from thalweg.dialects.kit.decoder import FrameDecoder
@@ -110,10 +111,7 @@ class _CommonChunks(CommonFrames[_Open]):
         kind = "reasoning" if part.thought else "text"
         return (part.text, usage_in(chunk.usageMetadata)) if kind == self.part.kind else None
 
-    @staticmethod
-    def covers(usage: bytes) -> bool:
-        """Whether it says that anything was made."""
-        return read_counts(usage).made > 0
+    covers = staticmethod(says_what_was_made)
 
     def counts(self, usage: bytes) -> bool | None:
         """Whether it says a number; many of Vertex's do not."""

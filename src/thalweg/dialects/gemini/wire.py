@@ -137,6 +137,13 @@ class Counts(msgspec.Struct, gc=False):
 
 
 read_counts = msgspec.json.Decoder(Counts).decode
+
+
+def says_what_was_made(usage: bytes) -> bool:
+    """Whether a report says that anything was made. May raise as parsers do."""
+    return read_counts(usage).made > 0
+
+
 read_chunk = msgspec.json.Decoder(Chunk).decode
 read_text_chunk = msgspec.json.Decoder(TextChunk).decode
 read_any = msgspec.json.Decoder().decode
