@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from tests.playbook import Road
 from tests.sdk.player import Answer, Loopback, Recording
 from thalweg.dialects.base import UpstreamBody, UpstreamSide
 from thalweg.dialects.registry import DIALECTS
@@ -58,17 +59,20 @@ class TranslatingPlayer(Loopback):
 
 def play(exchange: Exchange, pieces: Iterable[bytes]) -> list[bytes]:
     """What the client is sent, piece by piece."""
+    road = Road(exchange)
     exchange.connected(0.0)
     exchange.head_received(UPSTREAM_HEAD, 0.0)
     sent = []
     for piece in pieces:
         if exchange.settled:
             break
-        passed = exchange.passes(piece, 0.0)
+        passed = road.passes(piece, 0.0)
         if passed is None:
+            road.shut()
             exchange.body_received(piece, 0.0)
             passed = exchange.take()
         sent.append(passed)
+    road.shut()
     if not exchange.settled:
         exchange.body_ended(0.0)
     sent.append(exchange.take())

@@ -124,7 +124,16 @@ async def canary(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Canary]:
         canary.meant.append(address[4][:2])
         return await connect_to((socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", canary.port)))
 
+    in_words = dial._where
+
+    def divert_lone(way: socket.socket | dial.Address) -> dict[str, Any]:
+        if isinstance(way, socket.socket):
+            return in_words(way)
+        canary.meant.append(way[4][:2])
+        return in_words((socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", canary.port)))
+
     monkeypatch.setattr(dial, "_connect_to", divert)
+    monkeypatch.setattr(dial, "_where", divert_lone)
     yield canary
     server.close()
     await server.wait_closed()
