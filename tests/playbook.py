@@ -98,6 +98,7 @@ class Road:
         self._written: list[bytes] = []
         self._now = 0.0
         self._count = 0
+        self._open = False
         self._path: FastPath | None = None
 
     def write(self, data: bytes) -> None:
@@ -111,7 +112,9 @@ class Road:
             return None
         if self._path is None:
             self._path = FastPath(exchange, Line(self, lambda told: False), _raise, lambda: self._now)
+        if not self._open:
             self._path.open()
+            self._open = True
         if not self._path.take(chunked(data)):
             return None
         self._count += 1
@@ -124,9 +127,9 @@ class Road:
 
     def shut(self) -> None:
         """Something else happens."""
+        self._open = False
         if self._path is not None:
-            self._path.close()
-            self._path = None
+            self._path.shut()
 
 
 def passes(exchange: Exchange, data: bytes, now: float) -> bytes | None:

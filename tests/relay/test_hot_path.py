@@ -517,6 +517,23 @@ def _made(tokens: int) -> dict[str, int]:
     return {"candidatesTokenCount": tokens} if tokens else {}
 
 
+def passing_gemini(*, escapes: bool = True, array: bool = False) -> Plan:
+    given = plan(profile=Profile(repairs=frozenset({"separators"} if escapes else ())))
+    target = b"/v1beta/models/m:streamGenerateContent" + (b"" if array else b"?alt=sse")
+    asked = GEMINI.read_request(b'{"contents":[{"parts":[{"text":"hi"}]}]}', target)
+    side = UpstreamSide(GEMINI, given.upstream.profile, provider="acme", key_name="ACME_API_KEY")
+    return msgspec.structs.replace(given, asked=asked, dialect=GEMINI, upstream=side)
+
+
+@pytest.mark.parametrize("before", [3, 4, 5, 6, 7])
+def test_the_usage_of_a_frame_that_is_looked_at_after_all_takes_no_later_one_s_place(before: int) -> None:
+    frames = [generating(number, "so") for number in range(1, before + 1)]
+    frames += [generating(before + 1, "a\u2028b"), generating(before + 2, "c", safetyRatings=[])]
+    told = [Told(passing_gemini(), frames, short=short, leaves=True) for short in (True, False)]
+    assert told[0].everything == told[1].everything
+    assert told[0].exchange.report().usage.output_tokens == before + 2
+
+
 @pytest.mark.parametrize("lf", [True, False])
 @pytest.mark.parametrize("array", [True, False])
 @pytest.mark.parametrize("escapes", [True, False])
@@ -540,11 +557,7 @@ def test_gemini_s_frames_with_usage(counts: Any, ends: str, escapes: bool, array
         frames.append(generating(99, "", lf=lf, finishReason="STOP"))
     if ends == "gone on with":
         frames += [generating(100, each, lf=lf) for each in WORDS]
-    given = plan(profile=Profile(repairs=frozenset({"separators"} if escapes else ())))
-    target = b"/v1beta/models/m:streamGenerateContent" + (b"" if array else b"?alt=sse")
-    asked = GEMINI.read_request(b'{"contents":[{"parts":[{"text":"hi"}]}]}', target)
-    side = UpstreamSide(GEMINI, given.upstream.profile, provider="acme", key_name="ACME_API_KEY")
-    given = msgspec.structs.replace(given, asked=asked, dialect=GEMINI, upstream=side)
+    given = passing_gemini(escapes=escapes, array=array)
     both_ways = [Told(given, frames, short=short, leaves=ends == "left") for short in (True, False)]
     assert both_ways[0].everything == both_ways[1].everything
     assert both_ways[0].passed > len(WORDS)

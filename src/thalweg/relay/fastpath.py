@@ -192,6 +192,8 @@ class FastPath(_Common):
         if text.isascii():
             self._narrow_chars += len(text)
         elif "\u2028" in text or "\u2029" in text or "\x85" in text:
+            self.publish()
+            self._usage = None  # this frame's, of which the relayer has the word
             return self._pass_on(read, at)
         else:
             narrow_chars, wide_chars = count_chars(text)
