@@ -28,9 +28,10 @@ from thalweg.framing.chunked import chunk as chunked
 from thalweg.profiles.base import Profile
 from thalweg.profiles.providers import COMPATIBLE
 from thalweg.relay.exchange import Exchange, Phase, Wish
-from thalweg.relay.fastpath import FastPath, Line
+from thalweg.relay.fastpath import FastPath, Line, PassingPath, TranslatingPath
 from thalweg.relay.plan import Bounds, Headers, Plan, Timing
 from thalweg.relay.taps import Report
+from thalweg.relay.translator import Translator
 from thalweg.upstream.base import ResponseHead
 
 CHAT = OpenAIChat()
@@ -108,10 +109,11 @@ class Road:
     def passes(self, data: bytes, now: float) -> bytes | None:
         """What a read of this one transfer chunk becomes; `None` where it has to go the long way."""
         exchange, self._now = self._exchange, now
-        if exchange.pending_bytes:
+        if exchange.pending_bytes or exchange.passing is None:
             return None
         if self._path is None:
-            self._path = FastPath(exchange, Line(self, lambda told: False), _raise, lambda: self._now)
+            kind = TranslatingPath if isinstance(exchange.passing, Translator) else PassingPath
+            self._path = kind(exchange, Line(self, lambda told: False), _raise, lambda: self._now)
         if not self._open:
             self._path.open()
             self._open = True

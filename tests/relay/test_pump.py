@@ -351,6 +351,8 @@ async def test_a_silence_is_counted_from_the_last_chunk_of_the_fast_path(monkeyp
             assert path.take(chunked(text("c")))
             stage.pump.tick(now)
             await turns()
+        stage.pump.tick(now + 9.9)
+        await turns()
         assert b'"delta":{"content":""}' not in stage.client.pieces[-1], "it is not silent"
         assert (stage.exchange.heard_at, stage.exchange.said_at, stage.exchange.longest_gap_s) == (now, now, 6)
         stage.pump.tick(now + 10)

@@ -163,9 +163,13 @@ class Around(NamedTuple):
     padded: bool = False
     """Whether spaces may stand anywhere in `after`."""
     between: bytes = b""
-    """Where usage comes with the text, what stands between the two, the closing quote included; `after` follows it."""
+    """Where something else comes with the text, such as usage, what stands between the two, the closing quote included;
+    `after` follows it.
+    """
     covers: Callable[[bytes], bool] | None = None
-    """Whether such a usage, a line of ASCII, takes the place of those before it. May raise as parsers do."""
+    """Whether such a thing, a line of ASCII, takes the place of those before it. May raise as parsers do."""
+    front: bytes = b""
+    """Where each frame has a number, a whole one from 0, what stands before that; `before` follows it."""
 
 
 class Grows(Protocol):
@@ -204,9 +208,9 @@ class Relayer(Protocol):
         passes them on without `pass_on` tells the watch, or `took`, before anything else is asked of this.
         """
 
-    def took(self, texts: list[str], usage: bytes | None) -> None:
+    def took(self, texts: list[str], usage: bytes | None) -> bool:
         """These texts were written with the template of the last `stretch`, `STRETCHED_CHARS` at most. The usage is the
-        last that came with them; nobody has read it.
+        last that came with them; nobody has read it. Returns whether that stretch goes on, its numbers counted up.
         """
 
     def feed(self, frames: Iterable[Frame]) -> list[bytes]:
@@ -285,8 +289,8 @@ class Template(NamedTuple):
 
     before: bytes
     after: bytes
-    numbered: bytes = b""
-    """Instead of both, where each frame has its number: a format for that and the string."""
+    middle: bytes = b""
+    """Where each frame has its number: that stands behind `before`, then this and the string."""
     number: int = 0
     """Of the next frame."""
 

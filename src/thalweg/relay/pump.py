@@ -21,9 +21,10 @@ from thalweg.canon.errors import Cancelled, GatewayError, Internal, UpstreamErro
 from thalweg.canon.scrub import blame
 from thalweg.relay.budget import SMALL_BYTES
 from thalweg.relay.exchange import LINGER_S, Exchange, Wish
-from thalweg.relay.fastpath import FastPath, Line
+from thalweg.relay.fastpath import FastPath, Line, PassingPath, TranslatingPath
 from thalweg.relay.plan import Headers
 from thalweg.relay.taps import Tap
+from thalweg.relay.translator import Translator
 from thalweg.upstream.base import Call, Connector, ResponseHead, UpstreamRequest
 
 SLICE_BYTES = 64 * 1024
@@ -173,8 +174,11 @@ class Pump:
         """Time passed. Returns how many bytes are held that the budget was not asked for."""
         exchange, now = self.exchange, _now() if now is None else now
         try:
-            if self._fast_path is not None:
-                self._fast_path.publish()
+            fast_path = self._fast_path
+            if fast_path is not None:
+                if fast_path.is_open and now < exchange.due_at and (held_bytes := fast_path.survey()) <= SMALL_BYTES:
+                    return held_bytes
+                fast_path.publish()
             held_bytes = exchange.held_bytes
             if now < exchange.due_at and held_bytes <= SMALL_BYTES:
                 return held_bytes
@@ -198,7 +202,8 @@ class Pump:
             line = self._client.line
             if line is None:
                 return None
-            self._fast_path = FastPath(self.exchange, line, self._broke)
+            kind = TranslatingPath if isinstance(self.exchange.passing, Translator) else PassingPath
+            self._fast_path = kind(self.exchange, line, self._broke)
         self._fast_path.open()
         return self._fast_path
 

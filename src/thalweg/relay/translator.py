@@ -230,8 +230,8 @@ class Translator:
         "_encoder",
         "_grows",
         "_index",
+        "_middle",
         "_number",
-        "_numbered",
         "_reader",
         "_texts",
         "_unseen",
@@ -248,7 +248,7 @@ class Translator:
         """Reads the text of a frame that a template is known for."""
         self._index = -1
         """The part that grows so."""
-        self._before = self._after = self._numbered = b""
+        self._before = self._after = self._middle = b""
         self._number = 0
         self._texts: list[str] = []
         """What reader and encoder are still to be told."""
@@ -290,11 +290,11 @@ class Translator:
         else:
             self.watch.saw_text(text)
             string = json_string(text)
-        if not self._numbered:
+        if not self._middle:
             return self._before + string + self._after
         number = self._number
         self._number = number + 1
-        return self._numbered % (number, string)
+        return b"".join((self._before, b"%d" % number, self._middle, string, self._after))
 
     def _pass_first(self, data: bytes) -> bytes | None:
         """The same by way of the event; after that the template is known."""
@@ -318,20 +318,25 @@ class Translator:
         template = None if self._encoder.error is not None else self._encoder.template(index)
         if template is not None:
             self._grows, self._index, self._chars = self._reader.grows, index, 0
-            self._before, self._after, self._numbered, self._number = template
+            self._before, self._after, self._middle, self._number = template
 
     def stretch(self) -> Stretch | None:
         """The frames of which nobody wants to be told one by one."""
-        if self._grows is not None and self._chars + STRETCHED_CHARS > TEMPLATED_CHARS:
+        if self._grows is not None and not self._has_room:
             self._step_out()
             self._learn(self._index)
         if self._grows is None:
             return None
-        stretch = self._reader.stretch(Template(self._before, self._after, self._numbered, self._number))
+        stretch = self._reader.stretch(Template(self._before, self._after, self._middle, self._number))
         self._unseen = stretch.around is not None
         return stretch
 
-    def took(self, texts: list[str], usage: bytes | None) -> None:
+    @property
+    def _has_room(self) -> bool:
+        """Whether as much may be written with the template as may be without a word."""
+        return self._chars + STRETCHED_CHARS <= TEMPLATED_CHARS
+
+    def took(self, texts: list[str], usage: bytes | None) -> bool:
         """Take what was written with a stretch's template."""
         if self._unseen:
             self._reader.took(texts, usage)
@@ -346,6 +351,8 @@ class Translator:
         self._chars += narrow + wide
         self._texts += texts
         self._number += len(texts)
+        # What is around may have been learnt meanwhile, where it was not known.
+        return self._unseen and self._has_room
 
     def _catch_up(self) -> None:
         """Tell reader and encoder of what was written with the template."""

@@ -113,10 +113,11 @@ class GeminiRelayer(FrameRelayer):
         before, between, after = self._measured.parts
         return Stretch(Around(before, after, between=between, covers=says_what_was_made))
 
-    def took(self, texts: list[str], usage: bytes | None) -> None:
+    def took(self, texts: list[str], usage: bytes | None) -> bool:
         """Keep the last report for later."""
         if usage is not None:
             self._put_off(Raw(usage), read_counts(usage))
+        return True
 
     def feed(self, frames: Iterable[Frame]) -> list[bytes]:
         """The bytes for the client."""

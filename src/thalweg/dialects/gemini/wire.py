@@ -141,7 +141,8 @@ read_counts = msgspec.json.Decoder(Counts).decode
 
 def says_what_was_made(usage: bytes) -> bool:
     """Whether a report says that anything was made. May raise as parsers do."""
-    return read_counts(usage).made > 0
+    counts = read_counts(usage)
+    return bool(counts.candidatesTokenCount) or counts.made > 0
 
 
 read_chunk = msgspec.json.Decoder(Chunk).decode

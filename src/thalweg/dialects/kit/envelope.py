@@ -7,7 +7,7 @@ that is one JSON string are the same frame with that text, and of the parser onl
 
 Two kinds of frames are the same but for more than the text. Anthropic puts a random number of spaces before the last
 brace; where nothing but the end of two objects follows the text, spaces there mean nothing. And some providers report
-usage in every frame: a second probe proves where that stands.
+usage in every frame, or a number and a string that hides how long the text is: more probes prove where those stand.
 """
 
 from __future__ import annotations
@@ -146,6 +146,33 @@ def find_metered(data: bytes, text: str, usage: bytes, read: ReadBoth) -> Metere
     before, between, after = data[:at], data[at + size : end], data[end + len(usage) :]
     probed = b"".join([before, b'"%b"' % _PROBE.encode(), between, _USAGE_PROBE, after])
     return MeteredEnvelope(before, between, after) if _said(read, probed) == (_PROBE, _USAGE_PROBE) else None
+
+
+def find_numbered(data: bytes, text: str, read: ReadText, *, number: bytes, padding: bytes) -> Around | None:
+    """What is around the text of a frame that has a number, too, and perhaps behind the text a string of padding, if it
+    can be proven. Both are named by what stands before them; the parser does not look at either.
+    """
+    at, size = _place(data, text)
+    front, named, rest = data[:at].partition(number)
+    before = rest.lstrip(b"0123456789")
+    if not (at and named) or len(before) == len(rest):
+        return None
+    front, (between, padded, behind) = front + named, data[at + size :].partition(padding)
+    _, _, after = behind[1:].partition(b'"')
+    probes = [front, b"987654321", before, b'"%b"' % _PROBE.encode(), between]
+    if padded:
+        between, probes = between + padded, [*probes, padded, b'"%b"' % _PROBE.encode()]
+    if _said(read, b"".join([*probes, after])) != _PROBE:
+        return None
+    before += b'"'
+    if not padded:
+        return Around(before, b'"' + between, front=front)
+    return Around(before, after, between=b'"' + between, covers=_is_string, front=front)
+
+
+def _is_string(data: bytes) -> bool:
+    """Whether this is a JSON string. Raises as parsers do."""
+    return _string(data) is not None
 
 
 def _place(data: bytes, text: str) -> tuple[int, int]:

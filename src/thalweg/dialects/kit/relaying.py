@@ -15,8 +15,9 @@ class FrameRelayer:
         """None: each frame has something of its own."""
         return None
 
-    def took(self, texts: list[str], usage: bytes | None) -> None:
+    def took(self, texts: list[str], usage: bytes | None) -> bool:
         """Nothing is written with a template here."""
+        return True
 
 
 def stretch_of(envelope: Envelope | None) -> Stretch | None:

@@ -27,8 +27,10 @@ from thalweg.canon.events import (
     UsageReported,
 )
 from thalweg.canon.parts import Citation, PartKind, Signature
+from thalweg.dialects.base import Around
 from thalweg.dialects.kit.body import NULL
 from thalweg.dialects.kit.decoder import BROKE_OFF, FrameDecoder
+from thalweg.dialects.kit.envelope import UNREADABLE, Lessons, find_numbered
 from thalweg.dialects.kit.frames import BadFrame, broke, is_json, is_line, one_payload
 from thalweg.dialects.kit.refusals import error_in_stream
 from thalweg.dialects.openai_responses import tables
@@ -155,17 +157,38 @@ class _WireItem:
 
 
 class _Growing:
-    """A part that goes on: what its events say of it, and what their frames begin with. Immutable."""
+    """A part that goes on: what its events say of it, and what their frames are like."""
 
-    __slots__ = ("content_place", "head", "kind", "part", "place", "summary_place")
+    __slots__ = ("around", "content_place", "head", "kind", "lessons", "part", "place", "summary_place")
 
     def __init__(self, event: WireEvent, part: _Part, head: bytes) -> None:
         self.part = part
         self.head = head
+        self.around: Around | None = None
+        self.lessons = Lessons()
         self.kind = event.type
         self.place = event.output_index
         self.content_place = _place(event.content_index)
         self.summary_place = _place(event.summary_index)
+
+    def text_in(self, data: bytes) -> str | None:
+        """The text of the common event; `None` for any other. May raise as parsers do."""
+        payload = data.removeprefix(self.head)
+        if len(data) - len(payload) != len(self.head) or not is_line(payload):
+            return None
+        if not payload.isascii():
+            payload.decode()
+        event = read_growth(payload)
+        if event.type != self.kind or event.output_index != self.place:
+            return None
+        if event.content_index != self.content_place or event.summary_index != self.summary_place:
+            return None
+        return event.delta
+
+    def learn(self, data: bytes, text: str) -> None:
+        """Look for what is around the text of such an event."""
+        found = find_numbered(data, text, self.text_in, number=b'"sequence_number":', padding=b'"obfuscation":')
+        self.around = found or self.around
 
 
 class ResponsesStreamDecoder(FrameDecoder):
@@ -200,23 +223,25 @@ class ResponsesStreamDecoder(FrameDecoder):
         growing = self._growing
         if growing is None:
             return ""
-        payload = data.removeprefix(growing.head)
-        if len(data) - len(payload) != len(growing.head) or not is_line(payload):
-            return ""
         try:
-            if not payload.isascii():
-                payload.decode()
-            event = read_growth(payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            text = growing.text_in(data) or ""
+        except UNREADABLE:
             return ""
-        if event.type != growing.kind or event.output_index != growing.place:
-            return ""
-        if event.content_index != growing.content_place or event.summary_index != growing.summary_place:
-            return ""
-        part = growing.part
-        if part.call is not None and event.delta:
-            part.pieces.append((event.delta, None))
-        return event.delta
+        if text:
+            if growing.part.call is not None:
+                growing.part.pieces.append((text, None))
+            if growing.lessons.due():
+                growing.learn(data, text)
+        return text
+
+    def around(self) -> Around | None:
+        """The common event's, of which neither number nor obfuscation is looked at."""
+        return None if self._growing is None else self._growing.around
+
+    def took(self, texts: list[str], usage: bytes | None) -> None:
+        """Keep the pieces of a call."""
+        if self._growing is not None and self._growing.part.call is not None:
+            self._growing.part.pieces += [(text, None) for text in texts]
 
     def _is_whole(self) -> bool:
         """Its last event says so, and nothing else."""

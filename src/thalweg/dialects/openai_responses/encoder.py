@@ -31,8 +31,7 @@ from thalweg.canon.finish import FinishReason
 from thalweg.canon.parts import Signature, ToolCall
 from thalweg.canon.request import Request
 from thalweg.canon.usage import Usage
-from thalweg.dialects.base import TEMPLATED_CHARS, Template
-from thalweg.dialects.kit.separators import escape_separators
+from thalweg.dialects.base import TEMPLATED_CHARS, Template, json_string
 from thalweg.dialects.openai_responses import tables
 from thalweg.dialects.openai_responses.errors import encode_stream_error, failure_of, write_event
 from thalweg.dialects.openai_responses.items import (
@@ -85,8 +84,8 @@ class _Open:
         self.logprobs: list[Any] = []
         self.said = False
         """Whether the part has been announced."""
-        self.template = b""
-        """An event that only adds to a part, but for its number and the text."""
+        self.template = b"", b"", b""
+        """An event that only adds to a part: what is before its number, between that and the text, and behind it."""
         self.templated = -1
         """The part that it is for."""
         self.whole: Callable[[str], Item] | None = None
@@ -157,15 +156,16 @@ class ResponsesStreamEncoder:
         open_.pieces.append(text)
         number = self._sequence
         self._sequence = number + 1
-        said = _encode(text)
-        return open_.template % (number, said if said.isascii() else escape_separators(said))
+        before, middle, after = open_.template
+        return b"".join((before, b"%d" % number, middle, json_string(text), after))
 
     def template(self, index: int) -> Template | None:
         """All of its events but for their number and their text, while there is room."""
         open_ = self._open
         if open_ is None or open_.templated != index or self._room < TEMPLATED_CHARS:
             return None
-        return Template(b"", b"", open_.template, self._sequence)
+        before, middle, after = open_.template
+        return Template(before, after, middle, self._sequence)
 
     def templated(self, text: str, frames: int) -> None:
         """Keep what was said with it, to say it again."""
@@ -295,14 +295,14 @@ class ResponsesStreamEncoder:
             open_.template, open_.templated = self._template(open_, open_.part), event.index
         return frames
 
-    def _template(self, open_: _Open, part: PartStarted) -> bytes:
+    def _template(self, open_: _Open, part: PartStarted) -> tuple[bytes, bytes, bytes]:
         number = self._sequence
         (frame,) = _GROWERS[part.kind](self, open_, PartDelta(index=part.index, text=_MARK))
         self._sequence = number
-        before, name, rest = frame.replace(b"%", b"%%").partition(b'"sequence_number":')
+        before, name, rest = frame.partition(b'"sequence_number":')
         # The last one: what comes before it may hold anything.
-        between, _, after = rest[len(b"%d" % number) :].rpartition(_encode(_MARK))
-        return b"%b%b%%d%b%%b%b" % (before, name, between, after)
+        middle, _, after = rest[len(b"%d" % number) :].rpartition(_encode(_MARK))
+        return before + name, middle, after
 
     def _grow_text(self, open_: _Open, event: PartDelta) -> list[bytes]:
         logprobs: list[Any] = []
