@@ -406,6 +406,16 @@ async def test_no_sweep_leaves_out_a_stream_that_has_come_to_hold_much() -> None
         await stage.feed(finish(), DONE)
 
 
+async def test_what_a_client_has_not_taken_is_surveyed_though_there_is_a_fast_path() -> None:
+    async with staged() as stage:
+        path = await speaking(stage)
+        stage.pump.tick(stage.exchange.heard_at)
+        path.shut()
+        stage.exchange._say([b"x" * 100])
+        assert stage.pump.tick(stage.exchange.heard_at + 1) == 100
+        await stage.feed(finish(), DONE)
+
+
 async def test_a_bug_on_the_fast_path_ends_the_stream_and_says_so() -> None:
     async with staged() as stage:
         path = await speaking(stage)

@@ -10,7 +10,8 @@ import itertools
 import json
 import random
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -39,10 +40,13 @@ from thalweg.canon.usage import Usage
 from thalweg.dialects.base import TEMPLATED_CHARS, Dialect, StreamDecoder, UpstreamBody, UpstreamSide
 from thalweg.dialects.openai_responses.encoder import MOST_KEPT_CHARS
 from thalweg.dialects.registry import DIALECTS
+from thalweg.framing.chunked import chunk as chunked
 from thalweg.framing.sse import Frame, SseDecoder
 from thalweg.profiles.base import Profile
 from thalweg.profiles.providers import SIMULATOR
 from thalweg.relay.exchange import Exchange
+from thalweg.relay.fastpath import Line, TranslatingPath, Transport
+from thalweg.relay.memory import Memory
 from thalweg.relay.plan import Plan
 from thalweg.relay.translator import Reader
 from thalweg.relay.turns import TurnKeeper, TurnStore
@@ -640,6 +644,95 @@ def test_numbers_and_usage_of_any_length(upstream: str) -> None:
     if upstream == "gemini":
         frames = metered(upstream, frames, METERS["in every frame"])
     assert both("anthropic", upstream, frames).passed >= len(words) - 1
+
+
+@pytest.mark.parametrize("upstream", CLIENTS)
+def test_what_is_around_a_text_is_soon_known(upstream: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the numbers beside it are; from then on the decoder reads none of the common frames."""
+    frames = wire(upstream, answer(part(0, "text", ["word "] * 1200)))
+    if upstream in _REPORTS:
+        frames = metered(upstream, frames, METERS["in every frame"])
+    kind, asked = type(DIALECTS[upstream].stream_decoder(profile=PROFILE, provider="acme")), []
+    grows = kind.grows
+    monkeypatch.setattr(kind, "grows", lambda self, data: (asked.append(data), grows(self, data))[1])
+    client, kept = "anthropic" if upstream == "openai-responses" else "openai-responses", TurnStore()
+    told = Told(
+        plan(client, DIALECTS[upstream], UpstreamBody(body=b"{}"), kept), kept, frames, short=True, leaves=False
+    )
+    assert told.passed >= 1199
+    assert len(asked) < 100
+
+
+@pytest.mark.parametrize(("client", "upstream"), pairs())
+def test_texts_with_more_escapes_than_they_need(client: str, upstream: str) -> None:
+    """They are written like all others, whatever way they go."""
+    words = ["a", "b", "c", "好的", "tab\t", "🌊", "a/b", 'say "', "\u2028", "\x85", "é", "end"]
+    frames = []
+    for frame in wire(upstream, answer(part(0, "text", words))):
+        escaped = frame.decode().encode("ascii", "backslashreplace")
+        frames.append(
+            escaped.replace(b"\\x", b"\\u00").replace(b"\\U0001f30a", rb"\ud83c\udf0a").replace(b"a/b", rb"a\/b")
+        )
+    both(client, upstream, frames)
+
+
+def test_a_delta_of_another_kind_in_a_frame_of_the_same_form() -> None:
+    frames = wire("openai-responses", TEXT)
+    for at in range(5, len(frames) - 4):
+        other = frames[at].replace(b"output_text", b"refusal")
+        both("openai-chat", "openai-responses", [*frames[:at], other, *frames[at + 1 :]])
+
+
+def test_calls_of_which_nobody_says_that_they_are_whole() -> None:
+    """They end where the next begins, if they are JSON by then."""
+    frames = wire("openai-responses", answer(call(0), call(1), reason=FinishReason.TOOL_CALLS))
+    ends = [at for at, frame in enumerate(frames) if b".done" in frame.partition(b"\n")[0]]
+    both("openai-chat", "openai-responses", [frame for at, frame in enumerate(frames) if at not in ends[:2]])
+
+
+def test_a_survey_knows_of_texts_that_the_exchange_was_not_told() -> None:
+    exchange = Exchange(
+        plan("openai-responses", DIALECTS["anthropic"], UpstreamBody(body=b"{}"), TurnStore()), now=BEGIN
+    )
+    exchange.connected(BEGIN)
+    exchange.head_received(ResponseHead(200, SSE), BEGIN)
+    frames = wire("anthropic", TEXT)
+    for frame in frames[:5]:
+        exchange.body_received(frame, BEGIN)
+    exchange.take()
+    exchange.delivered(BEGIN)
+    written: list[bytes] = []
+    path = TranslatingPath(
+        exchange, Line(cast(Transport, SimpleNamespace(write=written.append)), lambda told: False), _raise
+    )
+    path.open()
+    began = path.survey()
+    for frame in frames[5:7]:
+        assert path.take(chunked(frame))
+    assert (exchange.held_bytes, path.survey()) == (began, began + len(WORDS[3] + WORDS[4]))
+    path.publish()
+    assert exchange.held_bytes == path.survey() == began + len(WORDS[3] + WORDS[4])
+    kept = Kept()
+    exchange.memory = cast(Memory, kept)
+    assert path.survey() == exchange.held_bytes
+    assert path.take(chunked(frames[7]))
+    assert kept.frames == [frames[7]], "what is kept from now on"
+
+
+class Kept:
+    """A memory that holds much."""
+
+    held_bytes = 70_000
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+
+    def keep(self, frame: bytes) -> None:
+        self.frames.append(frame)
+
+
+def _raise(error: Exception) -> None:
+    raise error
 
 
 ODD_PADDING = (

@@ -399,11 +399,11 @@ class TranslatingPath(FastPath):
 
     def _renumber(self, read: bytes, at: int) -> tuple[_Cut, ...] | None:
         """The places in a chunk that is not as the last one was only because its number has another length. Those that
-        follow are likely to be as long.
+        follow are likely to be as long. Nobody has looked at the number yet.
         """
         front = self._front
         number, named, _ = read[at + len(front) : -2].partition(self._before)
-        return self._count(len(number)) if front and named and number.isdigit() else None
+        return self._count(len(number)) if front and named else None
 
     def _count(self, digits: int) -> tuple[_Cut, ...]:
         """Look for numbers of that length."""
@@ -467,7 +467,7 @@ class TranslatingPath(FastPath):
     def _tell(self, relayer: Relayer, usage: bytes | None) -> bool:
         """Tell of texts, and of the last usage."""
         texts, self._texts = self._texts, []
-        return bool(texts) and relayer.took(texts, usage)
+        return not texts or relayer.took(texts, usage)
 
     def _take_up(self, stretch: Stretch | None) -> None:
         """These are the common frames, and this is what they become."""
