@@ -648,8 +648,10 @@ def test_numbers_and_usage_of_any_length(upstream: str) -> None:
 
 @pytest.mark.parametrize("upstream", CLIENTS)
 def test_what_is_around_a_text_is_soon_known(upstream: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long the numbers beside it are; from then on the decoder reads none of the common frames."""
-    frames = wire(upstream, answer(part(0, "text", ["word "] * 1200)))
+    """However long the numbers beside it are; from then on the decoder reads none of the common frames. The first ones
+    have a text that does not stand there as it is.
+    """
+    frames = wire(upstream, answer(part(0, "text", ["\n"] * 2 + ["word "] * 1200)))
     if upstream in _REPORTS:
         frames = metered(upstream, frames, METERS["in every frame"])
     kind, asked = type(DIALECTS[upstream].stream_decoder(profile=PROFILE, provider="acme")), []
@@ -679,8 +681,9 @@ def test_texts_with_more_escapes_than_they_need(client: str, upstream: str) -> N
 def test_a_delta_of_another_kind_in_a_frame_of_the_same_form() -> None:
     frames = wire("openai-responses", TEXT)
     for at in range(5, len(frames) - 4):
-        other = frames[at].replace(b"output_text", b"refusal")
-        both("openai-chat", "openai-responses", [*frames[:at], other, *frames[at + 1 :]])
+        for kind in (b"refusal", b"output_next"):
+            other = frames[at].replace(b"output_text", kind)
+            both("openai-chat", "openai-responses", [*frames[:at], other, *frames[at + 1 :]])
 
 
 def test_calls_of_which_nobody_says_that_they_are_whole() -> None:
