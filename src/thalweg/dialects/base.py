@@ -180,7 +180,9 @@ class Grows(Protocol):
 
 
 class Stretch(NamedTuple):
-    """Frames that are alike but for one text, which is not empty: how they come, and what becomes of them."""
+    """Frames that are alike but for one text, which is not empty, and perhaps for what comes with it: how they come,
+    and what becomes of them.
+    """
 
     around: Around | None
     """`None` where that is not always the same."""
@@ -188,6 +190,8 @@ class Stretch(NamedTuple):
     """`None` where they pass as they are: only those in which there are no separators."""
     decoder: Grows | None = None
     """With a template and nothing around, what reads the text."""
+    behind: bytes = b""
+    """Of frames that pass but for what stands behind the text: what is to stand there, the closing quote included."""
 
 
 class Relayer(Protocol):

@@ -230,7 +230,7 @@ class FastPath(_Rare):
 class PassingPath(FastPath):
     """Of common chunks that leave as they came."""
 
-    __slots__ = ("_deltas", "_narrow_chars", "_wide_chars")
+    __slots__ = ("_behind_text", "_deltas", "_narrow_chars", "_wide_chars")
 
     def __init__(
         self,
@@ -242,6 +242,7 @@ class PassingPath(FastPath):
         """See `FastPath`."""
         super().__init__(exchange, line, broke, clock)
         self._deltas = self._narrow_chars = self._wide_chars = 0
+        self._behind_text = b""
 
     def survey(self) -> int:
         """What is kept of it to be gone on with."""
@@ -289,7 +290,12 @@ class PassingPath(FastPath):
         self._deltas += 1
         if usage is not None:
             self._usage = usage
-        self._transport.write(read)
+        if behind := self._behind_text:
+            said = read[at : self._between_at.start] + behind
+            size = len(said) - 2
+            self._transport.write((LINES[size] if size < MOST_BYTES else b"%x\r\n" % size) + said)
+        else:
+            self._transport.write(read)
         if self._memory is not None:
             self._memory.keep(read[at:-2])
         clock, self._passed = self._clock, True
@@ -299,6 +305,12 @@ class PassingPath(FastPath):
             self._longest_gap_s = gap
         self._heard_at = self._said_at = now
         return True
+
+    def _take_up(self, stretch: Stretch | None) -> None:
+        """These are the common frames, and this stands behind their text when they leave."""
+        super()._take_up(stretch)
+        behind = b"" if stretch is None else stretch.behind
+        self._behind_text = _shared(behind + LINE_END) if behind else b""
 
     def _tell(self, relayer: Relayer, usage: bytes | None) -> bool:
         """Tell of lengths, and of the last usage."""

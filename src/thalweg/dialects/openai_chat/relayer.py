@@ -16,7 +16,7 @@ from functools import lru_cache
 import msgspec
 
 from thalweg.canon.errors import GatewayError
-from thalweg.dialects.base import Stretch, Watch
+from thalweg.dialects.base import Around, Stretch, Watch
 from thalweg.dialects.kit.decoder import BROKE_OFF
 from thalweg.dialects.kit.envelope import Envelope, Lessons, MeteredEnvelope, find_envelope, find_metered
 from thalweg.dialects.kit.frames import BadFrame, broke, cut_short
@@ -69,6 +69,7 @@ _READERS: dict[tuple[bool, bool], Callable[[bytes], _TextChunk]] = {
 """By whether every chunk may report usage, and whether a role may come but once."""
 _NULL_BYTES = len(b"null")
 _DATA_BYTES = len(b"data: ")
+_NAME = LAST[:-1]
 _AROUND_BYTES = len(LAST) - 1 + len(b"}\n\n")
 """Of a frame whose chunk ends with its usage: the name before it, and the ends behind."""
 
@@ -94,6 +95,7 @@ class ChatRelayer(FrameRelayer):
         "_repairs",
         "_reports",
         "_response_id",
+        "_rides",
         "_riding",
         "_short",
         "_unasked",
@@ -138,6 +140,8 @@ class ChatRelayer(FrameRelayer):
         self._lessons = Lessons()
         self._memory = Memory()
         self._reports = UsageReports()
+        self._rides = False
+        """Whether the last common chunk had usage."""
         self._riding: bytes | None = None
         """The payload of the last chunk with choices whose usage counts, unless usage alone came after it."""
         self._unread = False
@@ -206,13 +210,28 @@ class ChatRelayer(FrameRelayer):
         text = envelope.text_in(data) if envelope is not None else None
         if text is None:
             return self._parse_on(data)
+        self._rides = False
         if text:
             self.watch.saw_text(text)
         return data
 
     def stretch(self) -> Stretch | None:
-        """The known envelope of chunks without usage."""
-        return stretch_of(self._envelope) if self._short else None
+        """The known envelope of chunks with or without usage, as the last one was."""
+        if not self._short or not self._rides:
+            return stretch_of(self._envelope) if self._short else None
+        if self._measured is None:
+            return None
+        before, between, after = self._measured.parts
+        # The usage is the last member, and goes with its name.
+        behind = between[: -len(_NAME)] + self._instead if self._withholds else b""
+        return Stretch(Around(before, after, between=between, covers=self._covers), behind=behind)
+
+    def took(self, texts: list[str], usage: bytes | None) -> bool:
+        """Keep the last usage, which has been found to count, in a payload that is as its own but for the text."""
+        if usage is not None and self._measured is not None:
+            before, between, after = self._measured.parts
+            self._ride(b"".join((before, between, usage, after)))
+        return True
 
     def _parse_on(self, data: bytes) -> bytes | None:
         """The short way by the parser, which finds out what a common chunk is."""
@@ -240,6 +259,7 @@ class ChatRelayer(FrameRelayer):
             self.watch.saw_text(thought)
         if self._lessons.due():
             self._learn(data, chunk, counts)
+        self._rides = counts is not None
         if counts is None:
             return data
         self._count(counts.completion_tokens, data)
@@ -269,6 +289,7 @@ class ChatRelayer(FrameRelayer):
             made = read_counts(usage).completion_tokens
         except (msgspec.MsgspecError, RecursionError):
             return None
+        self._rides = True
         if text:
             self.watch.saw_text(text)
         self._count(made, data)
@@ -278,8 +299,20 @@ class ChatRelayer(FrameRelayer):
         """Take a frame's usage for the one that counts, having read no more of it than how much was made."""
         if made >= self._reports.made:
             self._reports.made = made
-            self._riding, self._unread = data[_DATA_BYTES:-2], True
-            self.watch.cover(made)
+            self._ride(data)
+
+    def _covers(self, usage: bytes) -> bool:
+        """Whether this usage counts; the next has to say as much. May raise as parsers do."""
+        made = read_counts(usage).completion_tokens
+        if made < self._reports.made:
+            return False
+        self._reports.made = made
+        return True
+
+    def _ride(self, data: bytes) -> None:
+        """This frame's usage counts."""
+        self._riding, self._unread = data[_DATA_BYTES:-2], True
+        self.watch.cover(self._reports.made)
 
     def _frame(self, frame: Frame) -> list[bytes]:
         """Any frame but the common one."""
