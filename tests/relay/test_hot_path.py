@@ -371,6 +371,27 @@ def test_so_do_streams_with_usage_in_every_chunk(profile: str) -> None:
     assert told.exchange.report().usage.output_tokens == len(WORDS)
 
 
+@pytest.mark.parametrize("include_usage", [False, True])
+def test_the_largest_usage_counts_of_those_that_come_with_chunks(include_usage: bool) -> None:
+    """Though they are looked at one by one, and the watch is told of some at once."""
+    made = [1, 2, 5, 3, 4, 9, 8, 9, 7, 12, 11, 10, 12, 2, 1]
+    for end in range(4, len(made)):
+        chunks = [_metered(words, at) for words, at in zip(WORDS * 2, made[:end], strict=False)]
+        told = both(
+            [ROLE, *chunks, finish(), DONE],
+            profile=PROFILES["usage in every chunk, or null"],
+            include_usage=include_usage,
+        )
+        assert told.exchange.report().usage.output_tokens == max(made[:end])
+        both([ROLE, *chunks], profile=PROFILES["usage in every chunk, or null"], include_usage=include_usage)
+
+
+def _metered(words: str, made: int) -> bytes:
+    """A chunk with usage."""
+    counts = {"prompt_tokens": 3, "completion_tokens": made, "total_tokens": 3 + made}
+    return frame(json.loads(text(words)[6:]) | {"usage": counts})
+
+
 def test_reasoning_takes_the_short_way_too() -> None:
     assert both([ROLE, *[reasoning(words) for words in WORDS], finish(), DONE]).passed == len(WORDS) - 1
 
