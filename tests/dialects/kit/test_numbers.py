@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from thalweg.canon.usage import MOST_TOKENS
-from thalweg.dialects.kit.numbers import count
+from thalweg.dialects.kit.numbers import count, counts
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,4 @@ from thalweg.dialects.kit.numbers import count
 )
 def test_a_count_is_one_that_can_be(said: Any, read: int | None) -> None:
     assert count({"tokens": said}, "tokens") == read
+    assert counts({"tokens": said, "good": 3}, ("good", "tokens", "none")) == [3, read, None]

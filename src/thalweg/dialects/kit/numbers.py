@@ -17,6 +17,17 @@ def count(raw: dict[str, Any], key: str) -> int | None:
     return int(value)
 
 
+def counts(raw: dict[str, Any], keys: tuple[str, ...]) -> list[int | None]:
+    """Several counts of one object, most of which are usually not there or what they should be: for those no call."""
+    found: list[int | None] = []
+    for key in keys:
+        value = raw.get(key)
+        if value is not None and (type(value) is not int or not 0 <= value <= MOST_TOKENS):
+            value = count(raw, key)
+        found.append(value)
+    return found
+
+
 def first(*places: tuple[dict[str, Any], str]) -> int | None:
     """The first count that is there."""
     for raw, key in places:

@@ -9,7 +9,7 @@ from typing import Any
 
 from thalweg.canon.finish import FinishReason
 from thalweg.canon.usage import Usage
-from thalweg.dialects.kit.numbers import count, details, first, within
+from thalweg.dialects.kit.numbers import count, counts, details, within
 
 NAME = "openai-chat"
 CONTENT_TYPE = b"text/event-stream; charset=utf-8"
@@ -67,21 +67,25 @@ def is_usage(raw: Any) -> bool:
 
 def usage_to_canon(raw: dict[str, Any]) -> Usage:
     """Token counts of one usage object. Parts are held within their whole, because some servers report more."""
-    taken = details(raw, "prompt_tokens_details")
-    made = details(raw, "completion_tokens_details")
-    total_in, total_out = count(raw, "prompt_tokens"), count(raw, "completion_tokens")
-    cached = first((taken, "cached_tokens"), (raw, "prompt_cache_hit_tokens"), (raw, "cached_tokens"))
-    written = first((taken, "cache_write_tokens"), (taken, "cache_creation_input_tokens"))
-    reasoning = first((made, "reasoning_tokens"), (raw, "reasoning_tokens"))
+    total_in, total_out, hit, cached_beside, reasoning_beside = counts(raw, _COUNTS)
+    cached, written, created, audio_in = counts(details(raw, "prompt_tokens_details"), _COUNTS_IN)
+    reasoning, audio_out = counts(details(raw, "completion_tokens_details"), _COUNTS_OUT)
+    if cached is None:
+        cached = cached_beside if hit is None else hit
     return Usage(
         input_tokens=total_in,
         cached_input_tokens=within(cached, total_in),
-        cache_write_tokens=within(written, total_in),
-        audio_input_tokens=count(taken, "audio_tokens"),
+        cache_write_tokens=within(created if written is None else written, total_in),
+        audio_input_tokens=audio_in,
         output_tokens=total_out,
-        reasoning_tokens=within(reasoning, total_out),
-        audio_output_tokens=count(made, "audio_tokens"),
+        reasoning_tokens=within(reasoning_beside if reasoning is None else reasoning, total_out),
+        audio_output_tokens=audio_out,
     )
+
+
+_COUNTS = ("prompt_tokens", "completion_tokens", "prompt_cache_hit_tokens", "cached_tokens", "reasoning_tokens")
+_COUNTS_IN = ("cached_tokens", "cache_write_tokens", "cache_creation_input_tokens", "audio_tokens")
+_COUNTS_OUT = ("reasoning_tokens", "audio_tokens")
 
 
 def usage_to_wire(usage: Usage) -> dict[str, Any]:
