@@ -721,6 +721,39 @@ def test_the_watch_counts_what_a_delta_brings(
     assert watch.model == "m-1"
 
 
+def test_the_time_is_watched_also_where_it_comes_after_everything_else() -> None:
+    early = without(OPENING, "created") | {"model": "m-1"}
+    relayed = relay(stream(early, without(chunk({"content": "a"}), "created"), chunk({"content": "b"}), done=False))
+    assert relayed.watch.created == HEAD["created"]
+
+
+def test_a_text_that_quotes_the_end_of_a_stream_takes_the_short_way() -> None:
+    relayer = ChatRelayer(profile=COMPATIBLE, include_usage=False, raw=False)
+    relayer.feed(SseDecoder().feed(frame(OPENING)))
+    for said in ('{"finish_reason":"stop"}', '"choices":[]', "data: [DONE]\n\n"):
+        data = frame(chunk({"content": said}))
+        assert relayer.pass_on(data) == data
+
+
+@pytest.mark.parametrize("blank", [b"data:  \n\n", b"data: \t \n\n", b"data: \n\n"])
+def test_a_blank_frame_is_left_out(blank: bytes) -> None:
+    relayed = relay(frame(OPENING) + blank + stream(*good()[1:]))
+    assert relayed.body == stream(*good())
+    assert relayed.watch.complete and relayed.watch.repaired == {"framing": 1}
+
+
+def test_a_role_is_said_once_for_each_choice() -> None:
+    roles = [chunk({"role": "assistant", "content": ""}, at=at) for at in (0, 1, 0, 1)]
+    relayed = relay(stream(*roles, chunk({"content": "a"}), chunk({"content": "b"}, at=1)))
+    assert ["role" in json.loads(one[6:])["choices"][0]["delta"] for one in relayed.frames[:4]] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert relayed.watch.repaired == {"role": 2}
+
+
 def test_the_model_is_watched_also_where_the_first_chunk_does_not_say_it() -> None:
     first = without(OPENING, "id", "model")
     assert relay(stream(first, chunk({"content": "a"}), done=False)).watch.model == "m-1"

@@ -67,6 +67,10 @@ _READERS: dict[tuple[bool, bool], Callable[[bytes], _TextChunk]] = {
     (True, True): read_metered_chunk,
 }
 """By whether every chunk may report usage, and whether a role may come but once."""
+_FINISHES, _NO_CHOICES = b'"finish_reason":"', b'"choices":[]'
+"""What stands in frames that the parser of common chunks refuses, at the end of every stream. Within a text the quotes
+would be escaped; elsewhere it only makes the way longer. An error that is made and dropped costs more than the look.
+"""
 _NULL_BYTES = len(b"null")
 _DATA_BYTES = len(b"data: ")
 _NAME = LAST[:-1]
@@ -155,9 +159,13 @@ class ChatRelayer(FrameRelayer):
         for frame in frames:
             if self._over:
                 break
-            if frame.plain and (passed := self.pass_on(frame.raw)) is not None:
-                out.append(passed)
-                continue
+            if frame.plain:
+                if frame.raw == DONE_FRAME:
+                    out += self._done(frame, alone=True)
+                    break
+                if (passed := self.pass_on(frame.raw)) is not None:
+                    out.append(passed)
+                    continue
             try:
                 out += self._frame(frame)
             except BadFrame as error:
@@ -235,6 +243,8 @@ class ChatRelayer(FrameRelayer):
 
     def _parse_on(self, data: bytes) -> bytes | None:
         """The short way by the parser, which finds out what a common chunk is."""
+        if data.find(_FINISHES) >= 0 or data.find(_NO_CHOICES) >= 0:
+            return None
         payload = plain_payload(data)
         if payload is None:
             return None
@@ -316,7 +326,9 @@ class ChatRelayer(FrameRelayer):
 
     def _frame(self, frame: Frame) -> list[bytes]:
         """Any frame but the common one."""
-        found = payloads(frame)
+        data = frame.data
+        # All that a plain frame can be wrong in is that it is blank.
+        found = [data] if frame.plain and data and not data.isspace() else payloads(frame)
         out: list[bytes] = []
         for payload in found:
             if self._over:
@@ -365,12 +377,16 @@ class ChatRelayer(FrameRelayer):
             self._observe(payload, chunk)
             self._fail(error_in_stream(chunk.error, provider=self._provider))
             return []
-        self._remember(chunk)
+        if not (self._short and self._memory.created):
+            self._remember(chunk)
         self._observe(payload, chunk)
-        self._short = self._memory.knows_answer and 0 in self.watch.choices
+        if not self._short:  # which it stays, for nothing is forgotten
+            self._short = self._memory.knows_answer and 0 in self.watch.choices
         if not chunk.choices:
             return self._without_choices(frame, payload, chunk)
-        came, payload = payload, self._withheld(payload, chunk)
+        came = payload
+        if chunk.usage is not None:
+            payload = self._withheld(payload, chunk)
         edited = self._mended(payload, chunk)
         if edited is not None:
             return [b"data: " + edited + b"\n\n"]
@@ -410,7 +426,7 @@ class ChatRelayer(FrameRelayer):
             if reason := finish_of(choice):
                 watch.finishes[at] = reason
                 watch.content_seen = True
-        if usage := self._reports.read(chunk):
+        if chunk.usage is not None and (usage := self._reports.read(chunk)):
             watch.saw_usage(usage, chunk.usage)
             self._riding, self._unread = payload if chunk.choices else None, False
 

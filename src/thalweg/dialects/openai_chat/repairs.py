@@ -33,12 +33,11 @@ Tree = dict[str, Any]
 
 
 class ChoiceMemory:
-    """What the rows must remember of one choice through the stream."""
+    """What the rows must remember of the calls of one choice through the stream."""
 
-    __slots__ = ("book", "identified", "named", "said_role")
+    __slots__ = ("book", "identified", "named")
 
     def __init__(self) -> None:
-        self.said_role = False
         self.book = CallBook()
         self.identified: set[CallSlot] = set()
         """Calls whose id has been passed on."""
@@ -49,10 +48,13 @@ class ChoiceMemory:
 class Memory:
     """What the rows must remember through the stream."""
 
-    __slots__ = ("choices", "created", "response_id", "response_model")
+    __slots__ = ("choices", "created", "response_id", "response_model", "roles")
 
     def __init__(self) -> None:
         self.choices: dict[int, ChoiceMemory] = {}
+        """Of those with calls."""
+        self.roles: set[int] = set()
+        """Choices whose role has been said."""
         self.response_id: str | None = None
         self.response_model: str | None = None
         self.created: int | None = None
@@ -150,13 +152,12 @@ def _mend_content_parts(draft: Draft, _: Memory) -> bool:
 def _mend_role(draft: Draft, memory: Memory) -> bool:
     mended = False
     for delta, choice in zip(draft.deltas, draft.chunk.choices or (), strict=True):
-        seen = memory.choice(_index(choice))
         if not _has(delta, "role"):
             continue
-        if seen.said_role:
+        if _index(choice) in memory.roles:
             del delta["role"]
             mended = True
-        seen.said_role = True
+        memory.roles.add(_index(choice))
     return mended
 
 
@@ -251,7 +252,7 @@ def is_sound(chunk: Chunk, memory: Memory) -> bool:
             return False
     for choice in choices:
         if choice.delta is not None and choice.delta.role is not None:
-            memory.choice(choice.index).said_role = True
+            memory.roles.add(choice.index)
     return True
 
 
@@ -259,7 +260,7 @@ def _is_sound_choice(choice: ChunkChoice, memory: Memory) -> bool:
     delta = choice.delta
     if delta is None or type(choice.index) is not int or type(delta.content) is not str or delta.tool_calls is not None:
         return False
-    return delta.role is None or not memory.choice(choice.index).said_role
+    return delta.role is None or choice.index not in memory.roles
 
 
 def fill_empty_delta(payload: bytes, chunk: Chunk, memory: Memory) -> bytes | None:
