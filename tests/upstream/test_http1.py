@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -320,6 +321,9 @@ def test_a_request_to_a_forwarding_proxy_is_in_absolute_form() -> None:
     assert b"proxy-authorization: Basic eDp5\r\n" in wire
 
 
+KEY = Credential(HTTPS, b"authorization", b"Bearer sk-secret")
+
+
 def test_a_credential_goes_to_its_own_origin() -> None:
     credential = Credential(HTTPS, b"authorization", b"Bearer sk-secret")
     assert b"\r\nauthorization: Bearer sk-secret\r\n" in encode_request(asking(HTTPS, credential=credential))
@@ -334,6 +338,44 @@ def test_a_credential_goes_nowhere_else(elsewhere: Origin) -> None:
     with pytest.raises(ValueError, match="credential is bound to another origin") as caught:
         encode_request(asking(elsewhere, credential=credential))
     assert "sk-secret" not in str(caught.value)
+
+
+def test_requests_that_differ_in_one_thing_differ_on_the_wire() -> None:
+    """What is kept of a request's head serves those that are alike, and no others."""
+    other_key = Credential(HTTPS, b"authorization", b"Bearer sk-other")
+    changes: list[dict[str, Any]] = [
+        {},
+        {"origin": Origin("https", "api2.test", 443), "credential": None},
+        {"method": b"PUT"},
+        {"target": b"/v1/other"},
+        {"headers": ((b"x-a", b"2"),)},
+        {"body": b"longer body"},
+        {"credential": other_key},
+        {"credential": None},
+    ]
+    for _ in range(2):
+        wires = []
+        for change in changes:
+            asked = {"origin": HTTPS, "headers": ((b"x-a", b"1"),), "body": b"body", "credential": KEY} | change
+            wires.append(encode_request(asking(asked.pop("origin"), **asked)))
+        wires.append(
+            encode_request(asking(HTTPS, headers=((b"x-a", b"1"),), body=b"body", credential=KEY), proxy_headers=b"")
+        )
+        assert len(set(wires)) == len(wires)
+        assert [b"Bearer sk-secret" in wire for wire in wires] == [
+            True,
+            False,
+            True,
+            True,
+            True,
+            True,
+            False,
+            False,
+            True,
+        ]
+        assert b"Bearer sk-other" in wires[6]
+    with pytest.raises(ValueError, match="another origin"):
+        encode_request(asking(Origin("https", "api2.test", 443), credential=KEY))
 
 
 @pytest.mark.parametrize("evil", [b"\r", b"\n", b"\0", b"\r\nx: y", b"\r\n\r\nGET / HTTP/1.1"])

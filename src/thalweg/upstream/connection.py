@@ -151,7 +151,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, and read in the way it needs."""
-        self._transport = cast(asyncio.Transport, transport)
+        self._transport = transport  # type: ignore[assignment]  # what a loop has for TCP, and for TLS
         if transport.get_extra_info("ssl_object") is not None:
             _hold_back_end_of_file(cast(_LimitedTransport, transport))
 

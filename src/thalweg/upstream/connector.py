@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from functools import lru_cache, partial
 
 from thalweg.canon.errors import GatewayError, UpstreamBroke, UpstreamError
 from thalweg.upstream.base import FastPath, Listener, Origin, ResponseHead, UpstreamRequest
@@ -40,13 +41,15 @@ class HttpConnector:
         proxy: ProxySettings | None = None,
         dialer: Dialer | None = None,
     ) -> None:
-        self._pool = Pool(
+        self.pool = Pool(
             max_per_route=max_connections_per_origin,
             max_idle_per_route=max_idle_per_origin,
             keepalive_s=keepalive_s,
         )
+        """Whom a call asks for a connection."""
         self._dialer = dialer or Dialer(client_context(ca_file))
-        self._proxy = proxy or ProxySettings()
+        self._route = lru_cache(maxsize=256)(partial(_route, proxy or ProxySettings()))
+        """Nearly all requests go to a few origins."""
         self._calls: set[HttpCall] = set()
         self._dialling: set[asyncio.Task[Connection]] = set()
         self._closed = False
@@ -54,17 +57,17 @@ class HttpConnector:
     @property
     def open_connections(self) -> int:
         """Connections that are open, opening or closing; the idle ones are among them."""
-        return self._pool.open_connections
+        return self.pool.open_connections
 
     @property
     def idle_connections(self) -> int:
         """Open connections that no call uses."""
-        return self._pool.idle_connections
+        return self.pool.idle_connections
 
     @property
     def waiting(self) -> int:
         """Calls that wait for a place among the connections of their origin."""
-        return self._pool.waiting
+        return self.pool.waiting
 
     def start(self, request: UpstreamRequest, listener: Listener) -> HttpCall:
         """Begin a call. Nothing is told to the listener before this returns.
@@ -80,12 +83,12 @@ class HttpConnector:
         if self._closed:
             asyncio.get_running_loop().call_soon(call.fail, _closing(request))
         else:
-            self._pool.claim(call)
+            self.pool.claim(call)
         return call
 
     def sweep(self) -> None:
         """Close what has been idle for too long. The pool does so by itself; this is for those who want it now."""
-        self._pool.sweep()
+        self.pool.sweep()
 
     async def close(self) -> None:
         """Close every connection and wait for it. Calls under way, and those started later, fail."""
@@ -98,14 +101,9 @@ class HttpConnector:
         for task in self._dialling:
             task.cancel()
         await asyncio.gather(*self._dialling, return_exceptions=True)
-        await self._pool.close()
+        await self.pool.close()
 
     # What its calls use.
-
-    @property
-    def pool(self) -> Pool:
-        """Whom a call asks for a connection."""
-        return self._pool
 
     def dial(self, call: HttpCall) -> asyncio.Task[Connection]:
         """Open a connection for a call, in a task that `close` waits for."""
@@ -118,8 +116,9 @@ class HttpConnector:
         """The call is over and holds nothing."""
         self._calls.discard(call)
 
-    def _route(self, origin: Origin) -> Route:
-        return Route(origin, self._proxy.proxy_for(origin))
+
+def _route(proxy: ProxySettings, origin: Origin) -> Route:
+    return Route(origin, proxy.proxy_for(origin))
 
 
 class HttpCall:
@@ -235,7 +234,7 @@ class HttpCall:
     def take(self, connection: Connection) -> None:
         """Send the request on an open connection."""
         self._connection = connection
-        self._reader = AnswerReader(self, peer=str(self.route.origin), provider=self.request.provider)
+        self._reader = AnswerReader(self, peer=self.route.origin, provider=self.request.provider)
         connection.send(self._wire, self._reader, self)
         if self._paused:
             connection.pause_reading()

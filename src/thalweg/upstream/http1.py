@@ -53,19 +53,25 @@ def encode_request(request: UpstreamRequest, *, proxy_headers: bytes | None = No
     Raises `ValueError` when a name, a value or the target could break the grammar, when a header is not the caller's
     to send, or when the credential is bound to another origin. No message holds a header's value.
     """
-    _check_origin(request.origin)
-    _check_request_line(request.method, request.target)
-    target = request.target if proxy_headers is None else b"http://" + authority(request.origin) + request.target
-    lines = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, target, _host_header(request.origin))]
-    lines.append(_fields(request.headers))
-    lines.append(b"accept-encoding: identity\r\n")
-    if request.body or request.method in _METHODS_WITH_BODY:
-        lines.append(b"content-length: %d\r\n" % len(request.body))
-    if request.credential is not None:
-        lines.append(_credential_field(request.credential, request.origin))
-    lines.append(proxy_headers or b"")
-    lines.append(b"\r\n")
-    return b"".join(lines)
+    origin, method, credential = request.origin, request.method, request.credential
+    head = _head(origin, method, request.target, request.headers, proxy_headers is not None)
+    length = b"content-length: %d\r\n" % len(request.body) if request.body or method in _METHODS_WITH_BODY else b""
+    secret = b"" if credential is None else _credential_field(credential, origin)
+    return b"".join((head, length, secret, proxy_headers or b"", b"\r\n"))
+
+
+@lru_cache(maxsize=64)
+def _head(
+    origin: Origin, method: bytes, target: bytes, headers: tuple[tuple[bytes, bytes], ...], forwarded: bool
+) -> bytes:
+    """The lines that nearly all requests have in common, checked; none of them holds a secret of ours."""
+    _check_origin(origin)
+    _check_request_line(method, target)
+    if forwarded:
+        target = b"http://" + authority(origin) + target
+    first = b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (method, target, _host_header(origin))
+    fields = b"".join([_field(name, value) for name, value in headers])
+    return b"%b%baccept-encoding: identity\r\n" % (first, fields)
 
 
 def _check_origin(origin: Origin) -> None:
@@ -88,12 +94,6 @@ def _host_header(origin: Origin) -> bytes:
     return full.rpartition(b":")[0] if default else full
 
 
-@lru_cache(maxsize=64)
-def _fields(headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
-    """The lines of the caller's headers; nearly every request has the same, and none of them is a secret."""
-    return b"".join([_field(name, value) for name, value in headers])
-
-
 def _field(name: bytes, value: bytes) -> bytes:
     if not _TOKEN.fullmatch(name):
         raise ValueError(f"{name!r} is no header name")
@@ -104,7 +104,11 @@ def _field(name: bytes, value: bytes) -> bytes:
     return b"%b: %b\r\n" % (name, value)
 
 
+@lru_cache(maxsize=64)
 def _credential_field(credential: Credential, origin: Origin) -> bytes:
+    """The credential's line. What is kept of it here is no more than the settings hold as long as the server runs, and
+    what they held before they were read again.
+    """
     if credential.origin != origin:
         raise ValueError("credential is bound to another origin")
     return _field(credential.header, credential.value)
@@ -158,7 +162,8 @@ class AnswerReader:
         "reusable",
     )
 
-    def __init__(self, sink: AnswerSink, *, peer: str, provider: str) -> None:
+    def __init__(self, sink: AnswerSink, *, peer: Origin | str, provider: str) -> None:
+        """`peer` is who answers, as errors name it."""
         self.over = False
         self.error: UpstreamBroke | None = None
         self.head_seen = False
@@ -264,9 +269,8 @@ class AnswerReader:
         if status < 200:
             self._skip_interim(status)
             return
-        self._check_codings(head)
+        self._check_framing(head)
         self.head_seen = True
-        self._ends_with_connection = _ends_with_connection(head)
         self.reusable = self._parser.should_keep_alive() and self._parser.get_http_version() == "1.1"
         self._sink.head_received(head)
 
@@ -296,12 +300,18 @@ class AnswerReader:
         if status == 101 or status < 100:
             self._refuse(f"answered with the status {status}, which nobody asked for")
 
-    def _check_codings(self, head: ResponseHead) -> None:
+    def _check_framing(self, head: ResponseHead) -> None:
+        # RFC 9112 section 6.3: with neither field the close is the end. The statuses without a body are over before it.
+        self._ends_with_connection = True
         for name, value in head.headers:
-            if name == b"content-encoding" and value.lower() != b"identity":
+            if name == b"content-length":
+                self._ends_with_connection = False
+            elif name == b"content-encoding" and value.lower() != b"identity":
                 self._refuse("sent a compressed answer, though only identity was accepted")
-            if name == b"transfer-encoding" and value.lower() != b"chunked":
-                self._refuse("sent a transfer coding other than chunked")
+            elif name == b"transfer-encoding":
+                self._ends_with_connection = False
+                if value.lower() != b"chunked":
+                    self._refuse("sent a transfer coding other than chunked")
 
     def _waste(self, data: bytes) -> None:
         self._spare_bytes -= len(data)
@@ -331,8 +341,3 @@ class AnswerReader:
         self.error.__cause__ = cause
         self.reusable = False
         self._complete()
-
-
-def _ends_with_connection(head: ResponseHead) -> bool:
-    # RFC 9112 section 6.3: with neither field the close is the end. The statuses without a body are over before it.
-    return head.get(b"content-length") is None and head.get(b"transfer-encoding") is None
