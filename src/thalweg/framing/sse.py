@@ -120,7 +120,7 @@ class SseDecoder:
     def feed(self, data: bytes) -> list[Frame]:
         """Take in bytes, give out the frames that they complete."""
         frames: list[Frame] = []
-        if self.between_frames and len(data) <= self.max_frame_bytes:
+        if not self._buffer and not self._skip_lf and len(data) <= self.max_frame_bytes:
             # The common read, of one frame or some, never touches the buffer.
             payload = plain_payload(data)
             frames = [Frame(data, payload, True)] if payload is not None else _usual_frames(data) or _crlf_frames(data)

@@ -65,7 +65,11 @@ class Course:
         Raises `Left` where there is nobody to tell.
         """
         while True:
-            await self._attempt()
+            tries = self._pump.exchange.plan.tries
+            if tries is None or not tries.hedge_after_s:
+                await self._pump.run()
+            else:
+                await self._hedged(tries)
             exchange = self._pump.exchange
             tries = exchange.plan.tries
             if tries is not None and exchange.first_content_at is not None and exchange.error is None:
@@ -109,16 +113,11 @@ class Course:
 
     # Two side by side.
 
-    async def _attempt(self) -> None:
+    async def _hedged(self, tries: Tries) -> None:
         """Run the pump, and one beside it where it is silent for too long. Then `_pump` is the one that counts."""
-        tries = self._pump.exchange.plan.tries
-        after_s = 0.0 if tries is None else tries.hedge_after_s
-        if tries is None or not after_s:
-            await self._pump.run()
-            return
         first = asyncio.create_task(self._pump.run())
         try:
-            await asyncio.wait([first], timeout=after_s)
+            await asyncio.wait([first], timeout=tries.hedge_after_s)
             rival = await self._make_rival(tries) if self._is_silent(self._pump) else None
             if rival is None:
                 await first

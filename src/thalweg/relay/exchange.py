@@ -81,6 +81,7 @@ class Exchange:
         "_out",
         "_reader",
         "_relayer",
+        "_translator",
         "_underway",
         "_upstream_headers",
         "beginning",
@@ -168,6 +169,8 @@ class Exchange:
         self._decoder = SseDecoder(max_frame_bytes=plan.bounds.frame_bytes)
         self._relayer: Relayer | None = None
         """What writes the client's stream, once one is to be written."""
+        self._translator: Translator | None = None
+        """The same where it translates."""
         self._reader: Reader | None = None
         self._fold: Fold | None = None
         # Functions, not bound methods: those would make a cycle, and every exchange work for the collector.
@@ -191,11 +194,10 @@ class Exchange:
 
     def take(self) -> bytes:
         """The bytes that wait for the client, joined. They wait no more."""
-        data = self.peek()
-        self._out = []
+        out, self._out = self._out, []
         self._underway, self._content_underway = self.pending_bytes, self.first_content_at is not None
         self.pending_bytes = 0
-        return data
+        return out[0] if len(out) == 1 else b"".join(out)
 
     def passed_on(self, now: float) -> None:
         """What was peeked at is with the client's socket now."""
@@ -220,14 +222,16 @@ class Exchange:
     @property
     def held_bytes(self) -> int:
         """What is held of the answer: gathered, kept, and not yet taken by the client."""
-        kept = self._decoder.held_bytes + self._held_bytes + self._kept_bytes + self._translated_bytes
-        return kept + self._memory_bytes + self.pending_bytes + self._underway
+        held = self._decoder.held_bytes + self._held_bytes + self._kept_bytes + self.pending_bytes + self._underway
+        if self._translator is not None:
+            held += self._translated_bytes
+        return held if self.memory is None else held + self.memory.held_bytes
 
     @property
     def _translated_bytes(self) -> int:
         """What a translation keeps of a stream."""
-        relayer = self._relayer
-        return relayer.held_bytes if isinstance(relayer, Translator) and self.phase is not Phase.ENDED else 0
+        translator = self._translator
+        return 0 if translator is None or self.phase is Phase.ENDED else translator.held_bytes
 
     @property
     def _memory_bytes(self) -> int:
@@ -265,7 +269,8 @@ class Exchange:
     def body_received(self, data: bytes, now: float) -> None:
         """Some of the body came."""
         gap = now - self.heard_at
-        self.longest_gap_s = max(self.longest_gap_s, gap)
+        if gap > self.longest_gap_s:  # noqa: PLR1730  # most would call `max` for nothing
+            self.longest_gap_s = gap
         self.heard_at = now
         self._body(self, data, now)
 
@@ -425,8 +430,10 @@ class Exchange:
     def _writer(self) -> Relayer:
         """What writes the client's stream, made when it is first needed."""
         if self._relayer is None:
-            self._relayer = _relayer(self.plan)
-            self.watch = self._relayer.watch
+            relayer = self._relayer = _relayer(self.plan)
+            self.watch = relayer.watch
+            if isinstance(relayer, Translator):
+                self._translator = relayer
         return self._relayer
 
     def _relay(self, data: bytes, now: float) -> None:
@@ -435,7 +442,7 @@ class Exchange:
         if self.memory is not None:
             self.memory.keep(data)
         out = relayer.feed(self._decoder.feed(data))
-        watch = self.watch
+        watch, between = self.watch, self._decoder.between_frames
         if self.first_content_at is None and watch.content_seen:
             self.first_content_at = now
         if out:
@@ -445,17 +452,17 @@ class Exchange:
             self._fail(watch.error, now, outcome="gateway_error" if ours else "upstream_error")
         elif watch.done:
             self._complete(now)
-        elif self._decoder.dropping:
+        elif not between and self._decoder.dropping:
             # The end of such a frame may never come: what is lost is lost already.
             text = f"{self.plan.upstream.provider} sent a frame of more than {self.plan.bounds.frame_bytes} bytes"
             self._fail(self._too_large(text), now)
         elif self.phase is Phase.HOLDING and (watch.content_seen or self._held_bytes > MAX_HELD_BYTES):
             self._commit(now)
-        kept = self._translated_bytes
-        if self._decoder.held_bytes + self.pending_bytes + kept > SMALL_BYTES or self.share.answer_bytes:
+        kept = 0 if self._translator is None else self._translated_bytes
+        unfinished = 0 if between else self._decoder.held_bytes
+        if unfinished + self.pending_bytes + kept > SMALL_BYTES or self.share.answer_bytes:
             self._fits(kept, now)
-        short = self.phase is Phase.SENDING and watch.content_seen and self._decoder.between_frames
-        self.passing = relayer if short else None
+        self.passing = relayer if between and self.phase is Phase.SENDING and watch.content_seen else None
 
     def _relay_ended(self, now: float) -> None:
         assert self._relayer is not None
@@ -738,7 +745,7 @@ class Exchange:
         self._about_to_speak()
         self.phase, self.said_at = Phase.SENDING, now
         held, self._held, self._held_bytes = self._held, [], 0
-        stream = ((b"content-type", self._writer().content_type), *_STREAM_HEADERS)
+        stream = ((b"content-type", (self._relayer or self._writer()).content_type), *_STREAM_HEADERS)
         self.head = (200, stream + self.plan.headers + _passed(self._upstream_headers))
         self.status = 200
         self._say(held)
@@ -835,8 +842,8 @@ class Exchange:
 
     def _reported(self, usage: Usage) -> tuple[Usage, UsageSource]:
         """What the upstream said; of an answer that was cut off, with a guess for the text that came after that."""
-        rest = estimate_tokens(*self.watch.uncovered)
-        if (self.outcome == "complete" and not self.watch.cut) or not rest:
+        complete = self.outcome == "complete" and not self.watch.cut
+        if complete or not (rest := estimate_tokens(*self.watch.uncovered)):
             return usage, "reported"
         made = (usage.output_tokens or 0) + rest
         return msgspec.structs.replace(usage, output_tokens=made), "estimated"
@@ -900,6 +907,9 @@ def _is_whole(head: ResponseHead, *, streamed: bool) -> bool:
 
 def _passed(headers: Headers) -> Headers:
     """The few upstream headers that are the client's business: its rate limits and the upstream's request id."""
-    passed = [(name, value) for name, value in headers if name.startswith(b"x-ratelimit-")]
-    passed += [(b"x-upstream-request-id", value) for name, value in headers if name == b"x-request-id"]
+    own = [header for header in headers if header[0][:2] == b"x-"]
+    if not own:
+        return ()
+    passed = [(name, value) for name, value in own if name.startswith(b"x-ratelimit-")]
+    passed += [(b"x-upstream-request-id", value) for name, value in own if name == b"x-request-id"]
     return tuple((name, value) for name, value in passed[:16] if len(value) <= 256)

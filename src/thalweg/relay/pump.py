@@ -315,9 +315,9 @@ class Pump:
             waiter.set_result(None)
 
     async def _woken(self) -> None:
-        """Wait until something happens."""
+        """Wait until something happens; of an exchange that has not finished."""
         exchange = self.exchange
-        if exchange.pending_bytes or exchange.head is not None or exchange.finished:
+        if exchange.pending_bytes or exchange.head is not None:
             return
         self._waiter = asyncio.get_running_loop().create_future()
         if self._fast_path is not None:
@@ -351,15 +351,17 @@ class Pump:
 
     def _close(self) -> None:
         """Leave nothing behind: also when the task was cancelled or a bug was raised."""
-        self._tell(self.exchange.give_up, _now())
+        exchange = self.exchange
+        if not exchange.finished:
+            self._tell(exchange.give_up, _now())
         if self._fast_path is not None:
             self._fast_path.close()
             self._fast_path = None  # which knows of this
         if self._linger is not None:
             self._linger.cancel()
             self._linger = None
-        report = self.exchange.report(None if self._call is None else self._call.lost_at)
-        name = self.exchange.plan.stream_id
+        report = exchange.report(None if self._call is None else self._call.lost_at)
+        name = exchange.plan.stream_id
         for tap in self._taps:
             try:
                 tap.ended(report)
