@@ -61,6 +61,11 @@ class Phase(Enum):
     ENDED = "ended"
 
 
+# Named here because each look-up in an Enum costs as much as a call, and a stream takes some thirty.
+_HOLDING, _SENDING, _LINGERING, _ENDED = Phase
+_ABORT, _RELEASE = Wish
+
+
 class Exchange:
     """One client request and its one attempt at an upstream."""
 
@@ -131,7 +136,7 @@ class Exchange:
         self.wish: Wish | None = None
         self.settled = False
         # What is known.
-        self.phase, self.watch = Phase.HOLDING, Watch()
+        self.phase, self.watch = _HOLDING, Watch()
         self.outcome: Outcome | None = None
         self.error: GatewayError | None = None
         self.faltered = False
@@ -157,7 +162,7 @@ class Exchange:
         self.memory = memory_for(plan)
         # Inner workings.
         self._out: list[bytes] = []
-        self._held, self._held_bytes = list[bytes](), 0
+        self._held, self._held_bytes, self._kept, self._kept_bytes = list[bytes](), 0, list[bytes](), 0
         self._underway, self._content_underway = 0, False
         """Bytes that were taken and are not yet delivered; whether what was last taken came with or after the first
         content."""
@@ -165,12 +170,10 @@ class Exchange:
         """Until when it lingers; whether its client left before the answer was over; since when the throughput is
         looked at, and the tokens that had come by then."""
         self._upstream_headers: Headers = ()
-        self._kept, self._kept_bytes = list[bytes](), 0
         self._decoder = SseDecoder(max_frame_bytes=plan.bounds.frame_bytes)
         self._relayer: Relayer | None = None
         """What writes the client's stream, once one is to be written."""
-        self._translator: Translator | None = None
-        """The same where it translates."""
+        self._translator: Translator | None = None  # the same, where it translates
         self._reader: Reader | None = None
         self._fold: Fold | None = None
         # Functions, not bound methods: those would make a cycle, and every exchange work for the collector.
@@ -181,7 +184,7 @@ class Exchange:
 
     def _go_on(self, beginning: Beginning) -> None:
         """Begin where the attempt before broke off: the client has had the head, and some of the stream."""
-        self.phase, self.status, self.said_at = Phase.SENDING, 200, beginning.said_at
+        self.phase, self.status, self.said_at = _SENDING, 200, beginning.said_at
         self.first_delivered_at = beginning.first_delivered_at
         self._writer()
 
@@ -231,7 +234,7 @@ class Exchange:
     def _translated_bytes(self) -> int:
         """What a translation keeps of a stream."""
         translator = self._translator
-        return 0 if translator is None or self.phase is Phase.ENDED else translator.held_bytes
+        return 0 if translator is None or self.phase is _ENDED else translator.held_bytes
 
     @property
     def _memory_bytes(self) -> int:
@@ -300,7 +303,7 @@ class Exchange:
         self._out, self.pending_bytes = [], 0
         if self.share.answer_bytes:
             self._weigh(now)
-        if self.phase is Phase.ENDED:
+        if self.phase is _ENDED:
             return
         if self.watch.finished and self._body is Exchange._relay:
             self._linger(LINGER_S, now)
@@ -310,11 +313,11 @@ class Exchange:
             self._drains = True
             self._linger(leave.seconds or self.plan.timing.whole_s, now)
             return
-        self._finish("cancelled", Wish.ABORT, now)
+        self._finish("cancelled", _ABORT, now)
 
     def _linger(self, seconds: float, now: float) -> None:
         """Read on without a client."""
-        self.phase, self._linger_until, self.passing = Phase.LINGERING, now + seconds, None
+        self.phase, self._linger_until, self.passing = _LINGERING, now + seconds, None
         self.ended_at, self.due_at = now, 0.0
 
     def cancelled(self, error: Cancelled, now: float) -> None:
@@ -327,14 +330,14 @@ class Exchange:
 
     def yielded(self, now: float) -> None:
         """Another attempt has spoken first: this one ends, and nobody hears of it."""
-        if self.phase is not Phase.ENDED:
+        if self.phase is not _ENDED:
             self.faltered = self.client_gone = True
-            self._finish("cancelled", Wish.ABORT, now)
+            self._finish("cancelled", _ABORT, now)
 
     def give_up(self, now: float) -> None:
         """The pump stops; if nothing else has ended the exchange, that is our fault."""
         self.client_gone = True
-        self._finish("gateway_error", Wish.ABORT, now)
+        self._finish("gateway_error", _ABORT, now)
 
     def ticked(self, now: float, *, reading: bool) -> None:
         """Time passed. `reading` is false while we ourselves hold the upstream back."""
@@ -370,7 +373,7 @@ class Exchange:
     def _due_at(self) -> float:
         """The next time at which something may be due. What comes meanwhile only puts it off."""
         timing = self.plan.timing
-        if self.phase is not Phase.SENDING or self.first_content_at is None or timing.floor_tokens_per_s:
+        if self.phase is not _SENDING or self.first_content_at is None or timing.floor_tokens_per_s:
             return 0.0
         due_at = self.said_at + timing.keepalive_s
         if timing.gap_s:
@@ -456,13 +459,13 @@ class Exchange:
             # The end of such a frame may never come: what is lost is lost already.
             text = f"{self.plan.upstream.provider} sent a frame of more than {self.plan.bounds.frame_bytes} bytes"
             self._fail(self._too_large(text), now)
-        elif self.phase is Phase.HOLDING and (watch.content_seen or self._held_bytes > MAX_HELD_BYTES):
+        elif self.phase is _HOLDING and (watch.content_seen or self._held_bytes > MAX_HELD_BYTES):
             self._commit(now)
         kept = 0 if self._translator is None else self._translated_bytes
         unfinished = 0 if between else self._decoder.held_bytes
         if unfinished + self.pending_bytes + kept > SMALL_BYTES or self.share.answer_bytes:
             self._fits(kept, now)
-        self.passing = relayer if between and self.phase is Phase.SENDING and watch.content_seen else None
+        self.passing = relayer if between and self.phase is _SENDING and watch.content_seen else None
 
     def _relay_ended(self, now: float) -> None:
         assert self._relayer is not None
@@ -568,11 +571,11 @@ class Exchange:
     def _give_whole(self, body: bytes, now: float) -> None:
         if self.first_content_at is None:
             self.first_content_at = now
-        if self.phase is Phase.SENDING:
+        if self.phase is _SENDING:
             self._say([body])
         else:
             self._answer(200, (_JSON,), body)
-        self._finish("complete", Wish.ABORT if self.watch.cut else Wish.RELEASE, now)
+        self._finish("complete", _ABORT if self.watch.cut else _RELEASE, now)
 
     def _whole_to_stream(self, answer: Response, now: float) -> None:
         """The upstream answered whole though it was asked to stream: the client still gets a stream."""
@@ -589,10 +592,10 @@ class Exchange:
             )
             frames = encoder.encode(unfold(answer))
         self.first_content_at = now
-        if self.phase is Phase.HOLDING:
+        if self.phase is _HOLDING:
             self._commit(now)
         self._say(frames)
-        self._finish("complete", Wish.RELEASE, now)
+        self._finish("complete", _RELEASE, now)
 
     # Refusals.
 
@@ -612,20 +615,20 @@ class Exchange:
         body = b"".join(self._kept)[:MAX_ERROR_BYTES]
         error = plan.upstream.decode_error(status, self._upstream_headers, body)
         whole = self._kept_bytes <= MAX_ERROR_BYTES
-        self._fail(error, now, outcome="refused", wish=Wish.RELEASE if whole else Wish.ABORT)
+        self._fail(error, now, outcome="refused", wish=_RELEASE if whole else _ABORT)
 
     # Ends.
 
     def _complete(self, now: float) -> None:
-        if self.phase is Phase.HOLDING:
+        if self.phase is _HOLDING:
             self._commit(now)
-        self._finish("complete", Wish.ABORT if self.watch.cut else Wish.RELEASE, now)
+        self._finish("complete", _ABORT if self.watch.cut else _RELEASE, now)
 
     def _fail(
-        self, error: GatewayError, now: float, *, outcome: Outcome = "upstream_error", wish: Wish = Wish.ABORT
+        self, error: GatewayError, now: float, *, outcome: Outcome = "upstream_error", wish: Wish = _ABORT
     ) -> None:
         """End with an error: with its HTTP status while nothing was sent, else in the dialect's words."""
-        if self.phase is Phase.ENDED:
+        if self.phase is _ENDED:
             return
         self.plan.upstream.conceal(error)
         if self.plan.sent is not None and isinstance(error, UpstreamError):
@@ -649,7 +652,7 @@ class Exchange:
         tries = self.plan.tries
         if tries is None or self.client_gone or outcome not in ("upstream_error", "refused"):
             return False
-        if self.phase is not Phase.HOLDING or self.watch.content_seen or self.first_content_at is not None:
+        if self.phase is not _HOLDING or self.watch.content_seen or self.first_content_at is not None:
             tries.broke(error, now)
             return self._is_gone_on_with(error, now)
         return tries.another(error, now)
@@ -665,7 +668,7 @@ class Exchange:
         if beginning is None or not tries.goes_on_with(error, now, advanced=self.watch.content_seen):
             return False
         self.beginning = beginning
-        if self.phase is Phase.HOLDING:
+        if self.phase is _HOLDING:
             self._commit(now)
         return True
 
@@ -680,15 +683,15 @@ class Exchange:
             self._say(self.beginning.encoder.encode([ResponseFailed(error=error)]))
 
     def _tell(self, error: GatewayError) -> None:
-        if self.phase is Phase.SENDING and not self.plan.asked.stream:
+        if self.phase is _SENDING and not self.plan.asked.stream:
             # White space has gone out in the name of a good answer: nothing but a cut is understood as a failure.
             self.client_gone = True
             return
-        if self.phase is Phase.HOLDING and not self._has_content():
+        if self.phase is _HOLDING and not self._has_content():
             said = self.plan.dialect.encode_error(error)
             self._answer(said.status, said.headers, said.body)
             return
-        if self.phase is Phase.HOLDING:
+        if self.phase is _HOLDING:
             self._commit(self.heard_at)
         self._say([self._writer().fail(error)])
 
@@ -696,14 +699,14 @@ class Exchange:
         return self.watch.content_seen and bool(self._held)
 
     def _finish(self, outcome: Outcome, wish: Wish, now: float) -> None:
-        if self.phase is Phase.ENDED:
+        if self.phase is _ENDED:
             return
-        if self.phase is Phase.LINGERING:
+        if self.phase is _LINGERING:
             # The client's leaving was the end, whatever becomes of the wait for what was still to come.
             outcome = "complete" if self.watch.done and not self._drains else "cancelled"
         else:
             self.ended_at = now
-        self.phase, self.outcome, self.wish = Phase.ENDED, outcome, wish
+        self.phase, self.outcome, self.wish = _ENDED, outcome, wish
         self.over = self.settled = True
         self.passing = None
         if self._relayer is not None:
@@ -721,7 +724,7 @@ class Exchange:
     def _fits(self, kept: int, now: float) -> bool:
         """Whether what a translation keeps is within its bound, and there is room for all; else the answer ends."""
         most = self.plan.bounds.answer_bytes
-        if kept > most and self.phase is not Phase.ENDED:
+        if kept > most and self.phase is not _ENDED:
             text = f"{self.plan.upstream.provider} sent more than {most} bytes that must be kept for this client"
             self._fail(self._too_large(text), now)
             return False
@@ -730,7 +733,7 @@ class Exchange:
     def _weigh(self, now: float) -> bool:
         """Ask for room for what is held; where there is none, the answer ends, and `False`."""
         held = self.held_bytes
-        if self.share.hold_answer(held if held > SMALL_BYTES else 0) or self.phase is Phase.ENDED:
+        if self.share.hold_answer(held if held > SMALL_BYTES else 0) or self.phase is _ENDED:
             return True
         if self._memory_bytes:
             self.memory = None
@@ -743,7 +746,7 @@ class Exchange:
     def _commit(self, now: float) -> None:
         """Open the gate: the head goes out, and with it what was held."""
         self._about_to_speak()
-        self.phase, self.said_at = Phase.SENDING, now
+        self.phase, self.said_at = _SENDING, now
         held, self._held, self._held_bytes = self._held, [], 0
         stream = ((b"content-type", (self._relayer or self._writer()).content_type), *_STREAM_HEADERS)
         self.head = (200, stream + self.plan.headers + _passed(self._upstream_headers))
@@ -755,7 +758,7 @@ class Exchange:
         reader of JSON passes over. From now on it can only be cut off.
         """
         self._about_to_speak()
-        self.phase, self.said_at = Phase.SENDING, now
+        self.phase, self.said_at = _SENDING, now
         self.head = (200, (_JSON, *_STREAM_HEADERS, *self.plan.headers, *_passed(self._upstream_headers)))
         self.status = 200
         self._say([_WHOLE_KEEPALIVE])
@@ -768,7 +771,7 @@ class Exchange:
         passed = _passed(self._upstream_headers)
         self.head = (status, (*headers, length, *self.plan.headers, *passed))
         self.status = status
-        self.phase = Phase.SENDING
+        self.phase = _SENDING
         self._say([body])
 
     def _about_to_speak(self) -> None:
@@ -780,7 +783,7 @@ class Exchange:
         """Put frames in line for the client; before the commit they are held."""
         if self.client_gone:
             return
-        if self.phase is Phase.HOLDING:
+        if self.phase is _HOLDING:
             self._held += pieces
             self._held_bytes += sum(map(len, pieces))
             return

@@ -34,6 +34,7 @@ CLOSING_S = 1.0
 
 _log = logging.getLogger("thalweg.relay")
 _now = time.monotonic
+_ABORT = Wish.ABORT
 
 
 class Client(Protocol):
@@ -290,7 +291,7 @@ class Pump:
         if wish is None or call is None:
             return
         self.exchange.wish = None
-        if wish is Wish.ABORT:
+        if wish is _ABORT:
             self.aborted_at = _now()
             call.abort()
         else:
