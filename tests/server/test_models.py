@@ -16,7 +16,7 @@ from thalweg.dialects.openai_chat.request import ChatRequest
 from thalweg.dialects.registry import DIALECTS
 from thalweg.profiles.providers import MODELS_DATE, PROVIDERS, SIMULATORS
 from thalweg.server.engines import Engines, Found
-from thalweg.server.models import Directory, Target, offers
+from thalweg.server.models import MOST_KNOWN, Directory, Routes, Target, offers
 
 COMPATIBLE_MODE = "/compatible-mode/v1/chat/completions"
 RELAY = {"THALWEG_PROVIDER_RELAY_BASE_URL": "http://relay:1/v1"}
@@ -45,6 +45,62 @@ def test_every_provider_is_called_by_its_name(row: Any) -> None:
     assert resolve(f"{row.name}/org/model:tag", **env) == (row.name, "org/model:tag")
     for model in row.models:
         assert resolve(f"{row.name}/{model}", **env) == (row.name, model)
+
+
+def routes_of(
+    directory: Directory, name: str, *, path: str = CHAT, dialect: str = "openai-chat", **more: Any
+) -> Routes:
+    return directory.routes(ChatRequest(chat(name, **more)), path, dialect)
+
+
+def test_what_a_provider_s_name_means_is_found_out_once_for_each_dialect_and_is_the_same() -> None:
+    directory = Directory(settings_of(DASHSCOPE_API_KEY="key-1", DEEPSEEK_API_KEY="key-2"))
+    for _ in range(2):
+        for name, dialect in (
+            ("dashscope/q", "openai-chat"),
+            ("dashscope/q", "dashscope-native"),
+            ("dashscope/r", "dashscope-native"),
+        ):
+            target = routes_of(directory, name, dialect=dialect).targets[0]
+            fresh = Directory(settings_of(DASHSCOPE_API_KEY="key-1", DEEPSEEK_API_KEY="key-2"))
+            assert target == routes_of(fresh, name, dialect=dialect).targets[0]
+            assert target.row.dialect == dialect and target.upstream_model == name[-1]
+    assert routes_of(directory, "dashscope/q") is routes_of(directory, "dashscope/q")
+
+
+def test_a_name_whose_meaning_can_change_is_looked_up_each_time() -> None:
+    """A bare name means another engine's model when that is found, and a mount's only there."""
+    settings = settings_of(OPENAI_API_KEY="sk-openai-1", ARK_API_KEY="ark-key-1")
+    engines = Engines(settings)
+    directory = Directory(settings, engines)
+    with pytest.raises(NotFound):
+        routes_of(directory, "own-model")
+    assert routes_of(directory, "own-model", path="/api/v3/chat/completions").targets[0].row.name == "ark"
+    with pytest.raises(NotFound):
+        routes_of(directory, "own-model")
+    engines.found = {"ollama": ("own-model",)}
+    assert routes_of(directory, "own-model").targets[0].row.name == "ollama"
+
+
+def test_a_stand_in_is_chosen_for_each_request() -> None:
+    directory = Directory(settings_of(THALWEG_SIMULATE="1", OPENAI_API_KEY="sk-openai-1"))
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    assert routes_of(directory, "openai/m").targets[0].upstream_model == "text"
+    assert routes_of(directory, "openai/m", tools=tools).targets[0].upstream_model == "tools"
+
+
+def test_no_more_names_are_kept_than_so_many() -> None:
+    directory = Directory(settings_of(**BOTH))
+    for number in range(MOST_KNOWN + 1):
+        routes_of(directory, f"openai/{number}")
+    assert len(directory._known) == 1
+
+
+def test_the_keys_of_a_provider_go_with_its_models() -> None:
+    target = target_of("openai/m", OPENAI_API_KEY="sk-openai-1")
+    assert [key.name for key in target.keys] == ["OPENAI_API_KEY"]
+    assert target.provider is not None and target.keys[0].credential == target.provider.credential
+    assert target_of("sim/text").keys == () == target_of("ollama/m").keys
 
 
 FAMILIES = {

@@ -36,7 +36,7 @@ class Budget:
     @property
     def spent(self) -> bool:
         """Whether nothing is left for new requests."""
-        return self.held_bytes >= self.limit_bytes - self.limit_bytes // RESERVED_PART
+        return self.taken_bytes + self.surveyed_bytes >= self.limit_bytes - self.limit_bytes // RESERVED_PART
 
 
 class Share:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import time
 from functools import lru_cache
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
+import msgspec
 from msgspec.structs import asdict, replace
 
 from thalweg.canon.errors import RequestError
@@ -58,7 +58,7 @@ _ONLY_WAY = Way(0, 0, "")
 _NO_WAITS = Waits()
 
 
-class Arrival(NamedTuple):
+class Arrival(msgspec.Struct, frozen=True):
     """A request as it came in, before anything is known of its body."""
 
     scope: Scope
@@ -85,8 +85,9 @@ class Asking:
         self._body = body
         self._wishes = wishes
         self._started = time.monotonic()
-        self._routes = house.directory.routes(asked, arrival.scope["path"], dialect.name)
-        self._keys = [keys_of(target.provider) for target in self._routes.targets]
+        self._routes = house.current.directory.routes(asked, arrival.scope["path"], dialect.name)
+        self._raw = arrival.fields.get(b"x-thalweg-raw") == b"1"
+        """Whether the client wants no repairs."""
         self._tries = self._make_tries()
         """Of the first attempt, and those that follow it."""
 
@@ -100,9 +101,12 @@ class Asking:
         house, routes = self._house, self._routes
         if len(routes.targets) == 1 and routes.targets[0].provider is None:
             return None
+        ways: list[Way] = []
+        for route in range(len(routes.targets)):
+            ways += self._ways(route)
         return Tries(
-            [way for route in range(len(routes.targets)) for way in self._ways(route)],
-            routes.attempts or house.settings.attempts,
+            ways,
+            routes.attempts or house.current.settings.attempts,
             house.health,
             house.chance,
             self._started,
@@ -110,13 +114,14 @@ class Asking:
 
     def _ways(self, route: int) -> list[Way]:
         """A route with each of its keys, beginning with the one whose turn it is."""
-        target, keys = self._routes.targets[route], self._keys[route]
-        upstream = f"{target.row.name}/{target.upstream_model}"
-        if not keys:
-            return [Way(route, 0, upstream)]
-        first = self._house.health.turn(target.row.name, len(keys)) if len(keys) > 1 else 0
+        target = self._routes.targets[route]
+        keys, name = target.keys, target.row.name
+        upstream = f"{name}/{target.upstream_model}"
+        if len(keys) < 2:
+            return [Way(route, 0, upstream, f"{name} {keys[0].name}" if keys else "")]
+        first = self._house.health.turn(name, len(keys))
         order = [*range(first, len(keys)), *range(first)]
-        return [Way(route, at, upstream, f"{target.row.name} {keys[at].name}") for at in order]
+        return [Way(route, at, upstream, f"{name} {keys[at].name}") for at in order]
 
     async def pump(self, tries: Tries | None, guarded: Guard, beginning: Beginning | None = None) -> Pump:
         """The pump of an attempt, at the whole answer or the rest of one; a route that cannot be told what the client
@@ -137,8 +142,8 @@ class Asking:
         """Write the request for this way, reserve its entry, and make the pump."""
         house, arrival, asked = self._house, self._arrival, self._asked
         way, number = (_ONLY_WAY, 1) if tries is None else (tries.way, tries.number)
-        target, keys = self._routes.targets[way.route], self._keys[way.route]
-        key = keys[way.key] if keys else None
+        target = self._routes.targets[way.route]
+        key = target.keys[way.key] if target.keys else None
         route = Upstream(target, house.dialects[target.row.dialect or self._dialect.name], key)
         # A translated answer is always streamed to us: what was read of it counts, also if it is never whole.
         stream = asked.stream or route.profile.stream_only or route.dialect is not self._dialect
@@ -146,7 +151,7 @@ class Asking:
         told = ""
         if beginning is not None:
             told, body = route.continued(written.body, beginning.text)
-            written = written._replace(body=body)
+            written = replace(written, body=body)
         timing = self._timing(way.route)
         request = route.request(
             written.body,
@@ -173,7 +178,7 @@ class Asking:
     def _plan(self, route: Upstream, written: _Written, timing: Timing, tries: Tries | None, *, stream: bool) -> Plan:
         house, arrival = self._house, self._arrival
         dropped = ((b"x-thalweg-dropped", _shown(written.lost)),) if written.lost else ()
-        buffers = house.settings.buffers
+        buffers = house.current.settings.buffers
         return Plan(
             stream_id=arrival.stream_id,
             asked=self._asked,
@@ -183,7 +188,7 @@ class Asking:
             sent=written.sent,
             request=written.request,
             listener=None if written.sent is None else TurnKeeper(house.turns, owner(arrival.scope), time.monotonic),
-            raw=self._is_raw,
+            raw=self._raw,
             created=int(time.time()),
             headers=arrival.headers + route.headers + dropped,
             timing=timing,
@@ -191,32 +196,27 @@ class Asking:
             leave=self._leave(route),
             tries=tries,
             # Who wants the provider's very frames wants none of ours.
-            continues=self._asked.stream and route.prefill is not None and not self._is_raw,
+            continues=self._asked.stream and route.prefill is not None and not self._raw,
         )
 
     def _timing(self, route: int) -> Timing:
         """How long this attempt may take: the gateway's times, the provider's, the route's; a request only tightens."""
-        settings, provider = self._house.settings, self._routes.targets[route].provider
+        settings, provider = self._house.current.settings, self._routes.targets[route].provider
         rules = self._routes.attempts or settings.attempts
         own = _NO_WAITS if provider is None else provider.timeouts
         return timing_of(settings.timeouts, own, self._routes.waits[route], self._wishes.waits, rules.commit_after_s)
 
     def _leave(self, route: Upstream) -> Leave:
         """What becomes of the answer when its client goes: the request, the alias, the provider or the gateway says."""
-        said = (self._wishes.leave, self._routes.leave, route.leave)
-        return next((leave for leave in said if leave is not None), self._house.settings.leave)
-
-    @property
-    def _is_raw(self) -> bool:
-        """Whether the client wants no repairs."""
-        return self._arrival.fields.get(b"x-thalweg-raw") == b"1"
+        return self._wishes.leave or self._routes.leave or route.leave or self._house.current.settings.leave
 
     async def _written(self, route: Upstream, guarded: Guard, *, stream: bool) -> _Written:
         """The upstream's request: the client's own bytes where both sides speak one dialect, else written anew."""
         model, profile, asked, fields = route.model, route.profile, self._asked, self._arrival.fields
         if route.dialect is self._dialect:
-            passed = tuple((name, value) for name, value in fields.items() if name in self._dialect.passed_headers)
-            if self._is_raw:
+            names = self._dialect.passed_headers
+            passed = tuple([(name, value) for name, value in fields.items() if name in names]) if names else ()
+            if self._raw:
                 profile = replace(profile, repairs=frozenset())
             body = asked.edited(model=model, profile=profile, stream=stream)
             if not profile.media_urls and isinstance(asked, NamesFiles) and asked.names_files():
@@ -265,7 +265,7 @@ class Asking:
         )
 
 
-class _Written(NamedTuple):
+class _Written(msgspec.Struct, frozen=True):
     """A request as the upstream gets it."""
 
     body: bytes
@@ -351,13 +351,6 @@ class Upstream:
 
 
 _USUAL_PATHS = {"anthropic": b"", "gemini": b"/v1beta"}
-
-
-def keys_of(provider: ProviderSettings | None) -> tuple[Key, ...]:
-    """A provider's keys, the first one first; none where it has none, or is the simulator."""
-    if provider is None or provider.credential is None:
-        return ()
-    return (Key(provider.key_name, provider.credential), *provider.more_keys)
 
 
 @lru_cache(maxsize=256)

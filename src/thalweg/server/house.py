@@ -98,7 +98,7 @@ class IdSource:
         if self._used == len(self._pool):
             self._pool, self._used = secrets.token_bytes(4096), 0
         begin, self._used = self._used, self._used + 16
-        return f"{unix_ms():012x}{self._pool[begin : self._used].hex()}"
+        return f"{time.time_ns() // 1_000_000:012x}{self._pool[begin : self._used].hex()}"
 
 
 def unix_ms() -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import NamedTuple
+
+import msgspec
 
 from thalweg.canon.errors import Cancelled, NotFound, Unavailable
 from thalweg.relay.budget import Budget
@@ -15,7 +16,7 @@ from thalweg.server.streaming import AsgiClient
 SWEEP_S = 0.25
 
 
-class _Live(NamedTuple):
+class _Live(msgspec.Struct, frozen=True):
     """A stream under way."""
 
     course: Course
@@ -44,8 +45,9 @@ class LiveStreams:
 
     def add(self, stream_id: str, course: Course, owner: Identity, client: AsgiClient) -> None:
         """Enter a stream. The sweep runs as long as there is one."""
+        if not self._streams:
+            self._idle.clear()
         self._streams[stream_id] = _Live(course, owner, client)
-        self._idle.clear()
         if self._sweep is None:
             self._sweep = asyncio.get_running_loop().create_task(self._ticking())
 

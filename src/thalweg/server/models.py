@@ -10,7 +10,7 @@ import msgspec
 
 from thalweg.canon.errors import NotFound
 from thalweg.canon.policy import Attempts, Leave, Waits
-from thalweg.config import ProviderSettings, Settings, nearest
+from thalweg.config import Key, ProviderSettings, Settings, nearest
 from thalweg.dialects.base import WireRequest
 from thalweg.profiles.base import Provider
 from thalweg.profiles.providers import SIMULATOR, SIMULATORS
@@ -25,6 +25,9 @@ from thalweg.simulator.turn import last_turn
 SIM_MODELS = LISTED
 """The simulator's models, as they are listed."""
 
+MOST_KNOWN = 1024
+"""Names whose meaning is kept; clients choose them, and where there are so many, all are forgotten."""
+
 _NO_WAITS = (Waits(),)
 _MOUNT_PROVIDERS = {"/api/v3": "ark", "/openai/v1": "openai", "/compatible-mode/v1": "dashscope"}
 
@@ -37,6 +40,8 @@ class Target(msgspec.Struct, frozen=True):
     provider: ProviderSettings | None
     upstream_model: str
     row: Provider
+    keys: tuple[Key, ...] = ()
+    """The provider's keys, the first one first; none where it has none."""
 
 
 class Routes(msgspec.Struct, frozen=True):
@@ -90,15 +95,26 @@ class Directory:
         self._catalogue = catalogue or Catalogue(settings)
         self._replays = Replays(settings)
         self._scenarios = ScenarioShelf(settings.replay_folder)
+        self._known: dict[tuple[str, str], Routes] = {}
+        """By name and dialect, where it is the settings alone that say what the name means."""
 
     def routes(self, asked: WireRequest, path: str, dialect: str) -> Routes:
         """Where a request that came in a dialect may go. Of an alias those routes that can be asked now.
 
         Raises `NotFound` with what to do.
         """
-        alias = self._settings.aliases.get(asked.model)
+        name = asked.model
+        known = self._known.get((name, dialect))
+        if known is not None:
+            return known
+        alias = self._settings.aliases.get(name)
         if alias is None:
-            return Routes((self._resolve(asked, asked.model, path, dialect),), _NO_WAITS)
+            target = self._resolve(asked, name, path, dialect)
+            routes = Routes((target,), _NO_WAITS)
+            vendor, slash, _ = name.partition("/")
+            if slash and target.provider is not None and vendor in self._settings.providers:
+                self._keep((name, dialect), routes)
+            return routes
         order = alias.routes if alias.order == "ordered" else drawn(alias.routes, self._chance)
         found: list[tuple[Target, Waits]] = []
         missing: NotFound | None = None
@@ -112,6 +128,11 @@ class Directory:
             raise missing
         targets, waits = zip(*found, strict=True)
         return Routes(targets, waits, alias.attempts, alias.leave)
+
+    def _keep(self, name: tuple[str, str], routes: Routes) -> None:
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known[name] = routes
 
     def resolve(self, asked: WireRequest, path: str, dialect: str) -> Target:
         """The target of a request that came in a dialect, by its name; of an alias the first one that can be asked.
@@ -164,7 +185,7 @@ class Directory:
             raise NotFound(message, param="model")
         if not model:
             raise _no_model(name)
-        return Target(provider, model, row)
+        return Target(provider, model, row, _keys_of(provider))
 
     def _sibling(self, provider: ProviderSettings, dialect: str) -> ProviderSettings:
         """The provider where it speaks the client's dialect, if it does beside its first one."""
@@ -248,6 +269,12 @@ def _offer(provider: ProviderSettings, found: Found, lists: Mapping[str, tuple[s
         host=str(provider.origin).partition("://")[2],
         models=tuple(f"{row.name}/{model}" for model in models),
     )
+
+
+def _keys_of(provider: ProviderSettings) -> tuple[Key, ...]:
+    if provider.credential is None:
+        return ()
+    return (Key(provider.key_name, provider.credential), *provider.more_keys)
 
 
 def _no_model(name: str) -> NotFound:

@@ -55,11 +55,12 @@ class Generation:
         try:
             if b"traceparent" in arrival.fields:
                 observer.traced()
-            observer.caller = self._house.doorkeeper.identify(arrival.scope)
+            observer.caller = self._house.current.doorkeeper.identify(arrival.scope)
             self._refuse_early(arrival.fields)
             wishes = wishes_of(arrival.fields)
             body = await read_body(arrival.receive, most_bytes=self._most_bytes, share=arrival.share)
-            self._refuse_when_draining()  # once more: a body may take its time
+            if self._house.live.draining:  # once more: a body may take its time
+                raise _going()
             asked = self._dialect.read_request(body, _target(arrival.scope))
             observer.model = asked.model
             asking = Asking(self._house, self._dialect, arrival, asked=asked, body=body, wishes=wishes)
@@ -92,7 +93,8 @@ class Generation:
 
     def _refuse_early(self, fields: Fields) -> None:
         """What can be refused before the body is read."""
-        self._refuse_when_draining()
+        if self._house.live.draining:
+            raise _going()
         if self._house.budget.spent:
             raise no_room()
         if HOP in fields:
@@ -103,17 +105,17 @@ class Generation:
         if length.isdigit() and int(length) > self._most_bytes:
             raise TooLarge(f"The request's body is larger than {self._most_bytes} bytes.")
 
-    def _refuse_when_draining(self) -> None:
-        if self._house.live.draining:
-            error = Unavailable("The gateway is shutting down.")
-            error.retry_after_s = 1
-            raise error
-
     async def _refuse(self, send: Send, error: GatewayError, headers: Headers) -> int:
         """Say the error; the status that it was said with."""
         said = self._dialect.encode_error(error)
         await send_answer(send, said.status, said.headers + headers, said.body)
         return said.status
+
+
+def _going() -> Unavailable:
+    error = Unavailable("The gateway is shutting down.")
+    error.retry_after_s = 1
+    return error
 
 
 def _target(scope: Scope) -> bytes:
