@@ -346,7 +346,8 @@ class _Scrub:
         """The same for a request's line."""
         if line.request_id is not line.stream_id:
             line.request_id = self._cleaned_or_none(line.request_id)
-        line.client_request_id = self._cleaned_or_none(line.client_request_id)
+        if line.client_request_id is not None:
+            line.client_request_id = self._cleaned(line.client_request_id)
         values = _names_of(line)
         clean = self._clean(values)
         if clean != values:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from msgspec.structs import replace
 
@@ -192,19 +193,20 @@ def _tell(line: Line, report: Report) -> None:
     line.upstream_status = report.upstream_status
     line.input_tokens, line.output_tokens = usage.input_tokens, usage.output_tokens
     line.usage_source = report.usage_source
-    line.ttft_ms, line.upstream_ttft_ms = _rounded(report.ttft_ms), _rounded(report.upstream_ttft_ms)
-    line.duration_ms, line.upstream_closed_ms = _rounded(report.duration_ms), _rounded(report.upstream_closed_ms)
-    line.deltas, line.longest_gap_ms = report.deltas, _rounded(report.longest_gap_ms)
-    line.repairs = report.repaired
+    waits = report.ttft_ms, report.upstream_ttft_ms, report.duration_ms, report.longest_gap_ms
+    line.ttft_ms, line.upstream_ttft_ms, line.duration_ms, line.longest_gap_ms = _rounded(waits)
+    if report.upstream_closed_ms is not None:
+        (line.upstream_closed_ms,) = _rounded((report.upstream_closed_ms,))
+    line.deltas, line.repairs = report.deltas, report.repaired
 
 
-def _rounded(ms: float | None) -> float | None:
+def _rounded(waits: Sequence[float | None]) -> list[float | None]:
     """To microseconds; `round` would take twice as long."""
-    return None if ms is None else int(ms * 1000 + 0.5) / 1000
+    return [None if ms is None else int(ms * 1000 + 0.5) / 1000 for ms in waits]
 
 
 def _since(began: float) -> float | None:
-    return _rounded((time.monotonic() - began) * 1000)
+    return _rounded([(time.monotonic() - began) * 1000])[0]
 
 
 def _ids(headers: Headers, own: str | None) -> tuple[str, str | None]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 import re
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import Literal
@@ -126,8 +127,10 @@ class Metrics(Collector):
 
     def __init__(self, now: Now) -> None:
         self._now = now
-        self._sums: dict[str, dict[tuple[str, ...], int]] = {row.name: {} for row in METRICS if row.kind == "counter"}
-        self._waits: dict[str, dict[str, _Waits]] = {row.name: {} for row in METRICS if row.kind == "histogram"}
+        self._sums = {row.name: Counter[tuple[str, ...]]() for row in METRICS if row.kind == "counter"}
+        self._waits: dict[str, _Histograms] = {
+            row.name: _Histograms(row.buckets) for row in METRICS if row.kind == "histogram"
+        }
         self._models: set[str] = set()
         self._registry = CollectorRegistry()
         self._registry.register(self)
@@ -137,36 +140,37 @@ class Metrics(Collector):
     def ended(self, *, dialect: str, upstream: str, model: str, stream: bool, report: Report) -> None:
         """Count an attempt that is over. `model` is the upstream's name for it."""
         named = self._model(model, report.upstream_status == 200)
-        self._count("requests_total", (dialect, upstream, named, report.outcome))
+        sums, waits = self._sums, self._waits
+        sums["requests_total"][dialect, upstream, named, report.outcome] += 1
         if report.outcome in ("upstream_error", "refused"):
-            self._count("upstream_errors_total", (upstream, report.error_kind or NONE))
+            sums["upstream_errors_total"][upstream, report.error_kind or NONE] += 1
         usage, source = report.usage, report.usage_source
         if usage.input_tokens:
-            self._count("tokens_total", ("input", source), usage.input_tokens)
+            sums["tokens_total"]["input", source] += usage.input_tokens
         if usage.output_tokens:
-            self._count("tokens_total", ("output", source), usage.output_tokens)
+            sums["tokens_total"]["output", source] += usage.output_tokens
         for row, frames in report.repaired.items():
-            self._count("repaired_frames_total", (row,), frames)
+            sums["repaired_frames_total"][row,] += frames
         if stream and report.ttft_ms is not None:
-            self._observe("stream_ttft_seconds", upstream, report.ttft_ms)
-            self._observe("stream_gap_seconds", upstream, report.longest_gap_ms)
+            waits["stream_ttft_seconds"][upstream].add(report.ttft_ms / 1000)
+            waits["stream_gap_seconds"][upstream].add(report.longest_gap_ms / 1000)
         if report.upstream_closed_ms is not None:
-            self._observe("stream_cancel_seconds", upstream, report.upstream_closed_ms)
+            waits["stream_cancel_seconds"][upstream].add(report.upstream_closed_ms / 1000)
 
     def faltered(self, *, upstream: str, report: Report) -> None:
         """Count an attempt that another one follows."""
         name = "continuations_total" if report.broke_off else "failovers_total"
-        self._count(name, (upstream, report.error_kind or NONE))
+        self._sums[name][upstream, report.error_kind or NONE] += 1
 
     def rejected(self, dialect: str, kind: str) -> None:
         """Count a request that was refused before any upstream was chosen; `dialect` is `none` outside of them all."""
-        self._count("rejections_total", (dialect, kind))
+        self._sums["rejections_total"][dialect, kind] += 1
         if dialect != NONE:
-            self._count("requests_total", (dialect, NONE, NONE, REJECTED))
+            self._sums["requests_total"][dialect, NONE, NONE, REJECTED] += 1
 
     def abandoned(self, dialect: str) -> None:
         """Count a generation request whose client went before it was whole."""
-        self._count("requests_total", (dialect, NONE, NONE, "cancelled"))
+        self._sums["requests_total"][dialect, NONE, NONE, "cancelled"] += 1
 
     def exposition(self) -> bytes:
         """Everything, as Prometheus reads it. Takes milliseconds."""
@@ -177,19 +181,10 @@ class Metrics(Collector):
         for row in METRICS:
             yield self._family(row)
 
-    def _count(self, name: str, labels: tuple[str, ...], by: int = 1) -> None:
-        sums = self._sums[name]
-        sums[labels] = sums.get(labels, 0) + by
-
-    def _observe(self, name: str, upstream: str, ms: float) -> None:
-        waits = self._waits[name].get(upstream)
-        if waits is None:
-            bounds = next(row.buckets for row in METRICS if row.name == name)
-            waits = self._waits[name][upstream] = _Waits(bounds)
-        waits.add(ms / 1000)
-
     def _model(self, model: str, answered: bool) -> str:
         """The label for a model. A name that no upstream has answered to is only what some client wrote."""
+        if model in self._models:
+            return model
         name = bare_name(model)
         if name in self._models:
             return name
@@ -238,6 +233,18 @@ class _Waits:
         """The bounds with how many were at most so long, as Prometheus wants them."""
         names = [*map(floatToGoString, self._bounds), "+Inf"]
         return list(zip(names, accumulate(self._counts), strict=True))
+
+
+class _Histograms(dict[str, _Waits]):
+    """A histogram for each upstream that has one, or is asked for."""
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        super().__init__()
+        self._bounds = bounds
+
+    def __missing__(self, upstream: str) -> _Waits:
+        waits = self[upstream] = _Waits(self._bounds)
+        return waits
 
 
 _FAMILIES: dict[str, type[CounterMetricFamily | GaugeMetricFamily]] = {
