@@ -330,7 +330,11 @@ class Upstream:
         return UpstreamRequest(
             origin=provider.origin if provider else _SIMULATED_ORIGIN,
             method=b"POST",
-            target=self.dialect.request_target(self._base_path(goes_on=goes_on), self.model, stream=stream),
+            target=self.dialect.request_target(
+                self._base_path(goes_on=goes_on) if goes_on or provider is None else provider.base_path,
+                self.model,
+                stream=stream,
+            ),
             headers=_UPSTREAM_HEADERS[stream] + own + more,
             body=body,
             credential=self._credential,

@@ -16,7 +16,7 @@ from thalweg.canon.errors import Forbidden, Unauthenticated
 from thalweg.config import LOOPBACK_HOSTS, Settings
 from thalweg.server.wire import Scope
 
-_CARRIERS = frozenset({b"x-api-key", b"x-goog-api-key", b"api-key"})
+_CARRIERS = frozenset({b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key"})
 _FORWARDED = frozenset({b"forwarded", b"x-real-ip"})
 _SAFE_METHODS = frozenset({"GET", "HEAD"})
 
@@ -60,12 +60,14 @@ def owner(scope: Scope) -> bytes:
 def _offered(scope: Scope) -> bytes | None:
     found: set[bytes] = set()
     for name, value in scope["headers"]:
+        if name not in _CARRIERS:
+            continue
+        scheme, key = b"bearer", value
         if name == b"authorization":
             scheme, _, key = value.partition(b" ")
-            if scheme.lower() == b"bearer" and key.strip():
-                found.add(key.strip())
-        elif name in _CARRIERS and value.strip():
-            found.add(value.strip())
+        key = key.strip()
+        if key and scheme.lower() == b"bearer":
+            found.add(key)
     query = scope["query_string"]
     if query and b"key=" in query:
         found |= {value.encode() for name, value in parse_qsl(query.decode("latin-1")) if name == "key"}

@@ -142,7 +142,8 @@ class GuardedProtocol(HttpToolsProtocol):
             self._disconnect()
             gone()
         # A body of more than 64 KiB may have ended while uvicorn held it back: nobody would see the client go.
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         return self._forget
 
     def _forget(self) -> None:

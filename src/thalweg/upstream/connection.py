@@ -207,7 +207,8 @@ class Connection(asyncio.BufferedProtocol):
             return
         sent = self._transport is not None and self._transport.get_write_buffer_size() == 0
         self._forget_user()
-        self.resume_reading()
+        if self._paused:
+            self.resume_reading()
         if reader.error is None:
             user.answered(self, reusable=reader.reusable and sent and not self.closed)
         elif died:

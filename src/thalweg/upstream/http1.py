@@ -201,7 +201,8 @@ class AnswerReader:
             self._pass_on()
             self._stumbled(error)
         else:
-            self._pass_on()
+            if self._piece is not None:
+                self._pass_on()
         if self.between and (self.over or data[-2:] != b"\r\n"):
             self.between = False  # what comes after the chunk has begun
         if self._overhead > MAX_HEAD_BYTES and not self.over:

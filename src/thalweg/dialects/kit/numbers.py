@@ -19,6 +19,8 @@ def count(raw: dict[str, Any], key: str) -> int | None:
 
 def counts(raw: dict[str, Any], keys: tuple[str, ...]) -> list[int | None]:
     """Several counts of one object, most of which are usually not there or what they should be: for those no call."""
+    if not raw:
+        return [None] * len(keys)
     found: list[int | None] = []
     for key in keys:
         value = raw.get(key)

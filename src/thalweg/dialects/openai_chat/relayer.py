@@ -507,7 +507,8 @@ def _observe_delta(watch: Watch, delta: Delta) -> None:
     if content:
         if text := content if type(content) is str else text_of(content):
             watch.saw_text(text)
-    if reasoning := reasoning_of(delta):
+    thinks = delta.reasoning_content or delta.reasoning or delta.reasoning_details or type(content) is list
+    if thinks and (reasoning := reasoning_of(delta)):
         watch.saw_text(reasoning)
     if delta.refusal and isinstance(delta.refusal, str):
         watch.saw_text(delta.refusal)

@@ -61,7 +61,8 @@ class ChatRequest:
             del top[field]
         if _ENVELOPE in self._bytes:
             top["messages"] = _without_envelopes(top["messages"])
-        self._say_effort(top, profile.thinking)
+        if self.body.reasoning_effort is not None:
+            self._say_effort(top, profile.thinking)
         return msgspec.json.encode(top)
 
     def names_files(self) -> bool:
@@ -76,8 +77,9 @@ class ChatRequest:
     def left_out(self, profile: Profile) -> tuple[str, ...]:
         """Names of the client's fields that `edited` leaves out, or of which it can only say a part."""
         top = self._top()
-        names = [name for name in sorted(profile.refused_fields & top.keys()) if top[name] != NULL]
-        if (said := self._effort_said(profile.thinking)) is not None and not said.whole:
+        refused, effort = profile.refused_fields & top.keys(), self.body.reasoning_effort
+        names = [name for name in sorted(refused) if top[name] != NULL] if refused else []
+        if effort is not None and (said := self._effort_said(profile.thinking)) is not None and not said.whole:
             names.append("reasoning_effort")
         return tuple(names)
 
