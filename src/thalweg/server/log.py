@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from functools import lru_cache
 from operator import attrgetter
+from queue import SimpleQueue
 from typing import Any
 
 import msgspec
@@ -156,7 +157,8 @@ class LineWriter:
         self._descriptor = descriptor
         self._lines: deque[bytes] = deque()
         self._asleep = True
-        self._wake = threading.Event()
+        self._wake: SimpleQueue[None] = SimpleQueue()
+        """Filled to wake the thread; an event would do in Python what this does in C."""
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -170,12 +172,12 @@ class LineWriter:
             self._asleep = False
             if self._thread is None:
                 self._start()
-            self._wake.set()
+            self._wake.put(None)
 
     def close(self) -> None:
         """Write what is left, for `CLOSE_S` at most. What comes later is dropped."""
         self._closing.set()
-        self._wake.set()
+        self._wake.put(None)
         if self._thread is not None:
             self._thread.join(CLOSE_S)
             self._thread = None
@@ -187,9 +189,8 @@ class LineWriter:
 
     def _run(self) -> None:
         while not self._closing.is_set():
-            self._wake.wait()
+            self._wake.get()
             self._closing.wait(GATHER_S)
-            self._wake.clear()
             self._asleep = True
             self._write_all()
         self._write_all()
