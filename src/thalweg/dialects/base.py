@@ -48,61 +48,39 @@ class UpstreamBody(msgspec.Struct, frozen=True, kw_only=True):
     """A tool whose arguments are the answer's text: how a schema is asked for where there is no other way."""
 
 
-class Watch:
+class Watch(msgspec.Struct, eq=False):
     """What a relayed or translated answer has shown so far. One per attempt; written by the codec, read by the relay.
 
     Text is not kept: of each delta only its length is, so that an answer of any size costs the same.
     """
 
-    __slots__ = (
-        "choices",
-        "complete",
-        "content_seen",
-        "created",
-        "cut",
-        "deltas",
-        "done",
-        "error",
-        "finishes",
-        "model",
-        "narrow_chars",
-        "narrow_covered",
-        "raw_usage",
-        "repaired",
-        "response_id",
-        "usage",
-        "wide_chars",
-        "wide_covered",
-    )
-
-    def __init__(self) -> None:
-        self.content_seen = False
-        """Whether anything that a person or program asked for has come: text, reasoning, a call, a finish reason."""
-        self.done = False
-        """Whether the dialect's end mark has come."""
-        self.complete = False
-        """Whether the answer is complete, as the dialect defines it (an error makes it incomplete for good)."""
-        self.cut = False
-        """Whether the gateway itself has ended the answer, so that the upstream is still at it."""
-        self.error: GatewayError | None = None
-        self.usage: Usage | None = None
-        self.raw_usage: Any = None
-        self.choices: set[int] = set()
-        """Choices that have begun."""
-        self.finishes: dict[int, str] = {}
-        """The wire's finish reason of each choice that has finished."""
-        self.response_id: str | None = None
-        self.model: str | None = None
-        self.created: int | None = None
-        self.deltas = 0
-        self.narrow_chars = 0
-        self.wide_chars = 0
-        """Characters outside ASCII, which cost more tokens each."""
-        self.narrow_covered: int | None = None
-        """Of `narrow_chars`, how many had come when usage was reported; `None` where no stream has reported any."""
-        self.wide_covered = 0
-        self.repaired: dict[str, int] = {}
-        """How many frames each repair row has changed."""
+    content_seen: bool = False
+    """Whether anything that a person or program asked for has come: text, reasoning, a call, a finish reason."""
+    done: bool = False
+    """Whether the dialect's end mark has come."""
+    complete: bool = False
+    """Whether the answer is complete, as the dialect defines it (an error makes it incomplete for good)."""
+    cut: bool = False
+    """Whether the gateway itself has ended the answer, so that the upstream is still at it."""
+    error: GatewayError | None = None
+    usage: Usage | None = None
+    raw_usage: Any = None
+    choices: set[int] = set()
+    """Choices that have begun."""
+    finishes: dict[int, str] = {}
+    """The wire's finish reason of each choice that has finished."""
+    response_id: str | None = None
+    model: str | None = None
+    created: int | None = None
+    deltas: int = 0
+    narrow_chars: int = 0
+    wide_chars: int = 0
+    """Characters outside ASCII, which cost more tokens each."""
+    narrow_covered: int | None = None
+    """Of `narrow_chars`, how many had come when usage was reported; `None` where no stream has reported any."""
+    wide_covered: int = 0
+    repaired: dict[str, int] = {}
+    """How many frames each repair row has changed."""
 
     @property
     def finished(self) -> bool:

@@ -32,8 +32,9 @@ from itertools import chain
 from pathlib import Path
 from queue import SimpleQueue
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 from msgspec.structs import astuple
 
 from thalweg.canon.errors import Conflict, GatewayError, Unavailable
@@ -208,7 +209,7 @@ class SqliteLedger:
         return await question.waiter
 
 
-class _Opening(NamedTuple):
+class _Opening(msgspec.Struct, frozen=True, eq=False):
     """A reservation to be written, and who waits for it."""
 
     key: Key
@@ -217,18 +218,18 @@ class _Opening(NamedTuple):
     reservation: Reservation
 
 
-class _Reminder(NamedTuple):
+class _Reminder(msgspec.Struct, frozen=True):
     """There are settlements to be written. Nobody waits."""
 
 
-class _Question(NamedTuple):
+class _Question(msgspec.Struct, frozen=True, eq=False):
     """Something to be done on the writing connection, once no settlement is waiting any more."""
 
     run: Callable[[sqlite3.Connection], object]
     waiter: asyncio.Future[Any]
 
 
-class _Ending(NamedTuple):
+class _Ending(msgspec.Struct, frozen=True, eq=False):
     """The last thing in the queue. Answered with the number of settlements that could not be written."""
 
     waiter: asyncio.Future[int]

@@ -182,7 +182,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
-        self._stop_clocks()
+        if self._reading is not _NOTHING:  # else nothing is awaited
+            self._stop_clocks()
         if self._farewell is not None:
             self._farewell.cancel()
         self._disconnect()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+import msgspec
 from msgspec.structs import replace
 
 from thalweg.canon.errors import GatewayError
@@ -21,22 +22,19 @@ from thalweg.server.trace import Trace, trace_of
 from thalweg.server.wire import Headers, Scope
 
 
-class Meter:
+class Meter(msgspec.Struct, frozen=True):
     """Settles one attempt."""
 
-    __slots__ = ("_attempt", "_ledger", "_request_id")
-
-    def __init__(self, ledger: Store, request_id: str, attempt: int) -> None:
-        self._ledger = ledger
-        self._request_id = request_id
-        self._attempt = attempt
+    ledger: Store
+    request_id: str
+    number: int
 
     def ended(self, report: Report) -> None:
         """Post the settlement; the writer keeps it until it is on disk."""
-        self._ledger.settle(
+        self.ledger.settle(
             Settlement(
-                request_id=self._request_id,
-                attempt=self._attempt,
+                request_id=self.request_id,
+                attempt=self.number,
                 at_ms=unix_ms(),
                 outcome=report.outcome,
                 usage=report.usage,
@@ -171,18 +169,15 @@ class Observer:
         return line
 
 
-class _Attempt:
+class _Attempt(msgspec.Struct, frozen=True):
     """Hears of one attempt for its request's observer."""
 
-    __slots__ = ("_asked", "_observer")
-
-    def __init__(self, observer: Observer, asked: Reservation) -> None:
-        self._observer = observer
-        self._asked = asked
+    observer: Observer
+    asked: Reservation
 
     def ended(self, report: Report) -> None:
         """The attempt is over."""
-        self._observer.ended(self._asked, report)
+        self.observer.ended(self.asked, report)
 
 
 def _tell(line: Line, report: Report) -> None:

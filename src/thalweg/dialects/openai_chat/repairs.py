@@ -45,19 +45,16 @@ class ChoiceMemory:
         """Calls whose name has been passed on."""
 
 
-class Memory:
+class Memory(msgspec.Struct, eq=False):
     """What the rows must remember through the stream."""
 
-    __slots__ = ("choices", "created", "response_id", "response_model", "roles")
-
-    def __init__(self) -> None:
-        self.choices: dict[int, ChoiceMemory] = {}
-        """Of those with calls."""
-        self.roles: set[int] = set()
-        """Choices whose role has been said."""
-        self.response_id: str | None = None
-        self.response_model: str | None = None
-        self.created: int | None = None
+    choices: dict[int, ChoiceMemory] = {}
+    """Of those with calls."""
+    roles: set[int] = set()
+    """Choices whose role has been said."""
+    response_id: str | None = None
+    response_model: str | None = None
+    created: int | None = None
 
     @property
     def knows_answer(self) -> bool:
