@@ -239,6 +239,19 @@ async def speaking(stage: Stage) -> FastPath:
     return path
 
 
+async def test_the_call_is_told_of_the_fast_path_as_soon_as_the_head_is_out() -> None:
+    async with staged() as stage:
+        await stage.start()
+        await stage.feed(ROLE)
+        assert stage.call.fast_paths == 0, "no content"
+        await stage.feed(text("a"))
+        assert stage.client.heads and stage.call.fast_paths == 1
+        assert stage.pump.fast_path is not None
+        await stage.feed(finish(), DONE)
+        await stage.over()
+        assert stage.call.fast_paths == 1
+
+
 async def test_a_common_read_goes_from_connection_to_connection() -> None:
     async with staged() as stage:
         path = await speaking(stage)

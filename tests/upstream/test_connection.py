@@ -226,6 +226,29 @@ def test_nothing_is_offered_within_a_chunk_after_some_that_were_taken() -> None:
     assert wired.user.heard == [200, b"a", b"1234567", b"1\r\nb\r\n"]
 
 
+def test_a_fast_path_that_opens_later_is_asked_for_where_the_answer_stands_between_chunks() -> None:
+    wired, path = Wired(), FastPath(b"1\r\nb\r\n")
+    wired.receive(CHUNKED + b"1\r\na\r\n")
+    wired.user.fast_path = path
+    wired.connection.follow_fast_path()
+    wired.receive(b"1\r\nb\r\n")
+    assert (path.offered, wired.user.heard) == ([b"1\r\nb\r\n"], [200, b"a"])
+    wired.user.fast_path = FastPath()
+    wired.connection.follow_fast_path()
+    wired.receive(b"1\r\nb\r\n")
+    assert len(path.offered) == 2, "the one that it has stays"
+
+
+@pytest.mark.parametrize("begun", [b"", b"1\r\na", b"1\r\na\r\n2\r\n", b"1\r\na\r\n0\r\n\r\n"])
+def test_a_fast_path_that_opens_at_any_other_place_is_not_followed(begun: bytes) -> None:
+    wired, path = Wired(), FastPath(b"1\r\nb\r\n")
+    wired.receive(CHUNKED + begun)
+    wired.user.fast_path = path
+    wired.connection.follow_fast_path()
+    wired.receive(b"1\r\nb\r\n")
+    assert path.offered == []
+
+
 def test_a_counted_body_is_not_offered() -> None:
     wired, path = Wired(), FastPath(b"1\r\nb\r\n")
     wired.user.fast_path = path

@@ -323,6 +323,9 @@ class Pump:
         self._waiter = asyncio.get_running_loop().create_future()
         if self._fast_path is not None:
             self._fast_path.open()
+        if exchange.passing is not None and self._call is not None:
+            # The head may only just have gone out: without this the next read would go the long way for nothing.
+            self._call.fast_path_opened()
         await self._waiter
 
     async def _deliver(self) -> None:

@@ -156,13 +156,14 @@ def _end_of(error: GatewayError) -> EndKind:
 class _RecordedCall:
     """A `base.Call` around another one. How the listener's side ends it is how the recording ends."""
 
-    __slots__ = ("_call", "_taking", "pause_reading", "resume_reading", "when_lost")
+    __slots__ = ("_call", "_taking", "fast_path_opened", "pause_reading", "resume_reading", "when_lost")
 
     def __init__(self, call: Call, taking: Taking) -> None:
         self._call = call
         self._taking = taking
         self.pause_reading = call.pause_reading
         self.resume_reading = call.resume_reading
+        self.fast_path_opened = call.fast_path_opened
         self.when_lost: Callable[[Callable[[], None]], None] = call.when_lost
 
     @property

@@ -65,8 +65,8 @@ class Listener(Protocol):
 
     @property
     def fast_path(self) -> FastPath | None:
-        """Asked for whenever some of a body came that ends with a transfer chunk. Whatever comes next on the connection
-        may be offered to it first.
+        """Asked for whenever some of a body came that ends with a transfer chunk, and when the call is told that there
+        is one now. Whatever comes next on the connection may be offered to it first.
         """
 
     def connected(self) -> None:
@@ -114,6 +114,9 @@ class Call(Protocol):
 
     def resume_reading(self) -> None:
         """Read on. May be called twice, and before the connection is there."""
+
+    def fast_path_opened(self) -> None:
+        """The listener has a fast path, which it may not have had when the last of the body came."""
 
 
 class Connector(Protocol):

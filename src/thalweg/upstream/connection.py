@@ -140,6 +140,12 @@ class Connection(asyncio.BufferedProtocol):
             self._paused = False
             self._transport.resume_reading()
 
+    def follow_fast_path(self) -> None:
+        """Ask for the listener's fast path, if the answer stands where one may be taken."""
+        reader, user = self._reader, self._user
+        if self._fast_path is None and reader is not None and user is not None and reader.between:
+            self._fast_path = user.fast_path
+
     def abort(self) -> None:
         """Close now, in whatever state. Nobody is told but the owner, once the transport is gone."""
         self.closed = True

@@ -229,6 +229,11 @@ class HttpCall:
         if self._connection is not None:
             self._connection.resume_reading()
 
+    def fast_path_opened(self) -> None:
+        """Ask for the fast path before anything else comes."""
+        if self._connection is not None:
+            self._connection.follow_fast_path()
+
     # What the pool calls.
 
     def take(self, connection: Connection) -> None:

@@ -262,6 +262,9 @@ class PlayedCall:
         """Go on."""
         self._player.resume()
 
+    def fast_path_opened(self) -> None:
+        """Nothing: what is played goes the long way."""
+
     # What the connector calls.
 
     def fail(self, error: UpstreamError) -> None:

@@ -82,6 +82,8 @@ class ScriptedCall:
         self.paused = False
         self.pauses = 0
         """How many times reading stopped; a second pause in a row is not counted."""
+        self.fast_paths = 0
+        """How many times it was told of a fast path."""
         self._left = list(script)
         self._clock = clock
 
@@ -148,6 +150,10 @@ class ScriptedCall:
     def resume_reading(self) -> None:
         """Note it."""
         self.paused = False
+
+    def fast_path_opened(self) -> None:
+        """Count it; what is played goes the long way."""
+        self.fast_paths += 1
 
     def _close(self) -> None:
         self.closed_at = self._clock()
