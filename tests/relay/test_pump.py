@@ -224,6 +224,18 @@ def error_of(got: bytes) -> dict[str, Any]:
     return dict(json.loads(last.removeprefix(b"data: "))["error"])
 
 
+async def test_a_head_alone_wakes_nobody() -> None:
+    async with staged(Connect()) as stage:
+        await stage.start()
+        waiter = stage.pump._waiter
+        stage.call.add(Head(200, SSE))
+        stage.call.play_all()
+        assert waiter is not None and stage.pump._waiter is waiter and not waiter.done()
+        await stage.feed(ROLE, text("a"), finish(), DONE)
+        await stage.over()
+        assert stage.client.got == ROLE + text("a") + finish() + DONE
+
+
 # The fast path.
 
 

@@ -266,7 +266,10 @@ class Pump:
             self._obey()
         except Exception as error:  # noqa: BLE001  # the edge of a callback
             self._broke(error)
-        self._wake()
+        exchange = self.exchange
+        # Of what else happened there is nothing to deliver: the task would wait again.
+        if exchange.pending_bytes or exchange.head is not None or exchange.finished:
+            self._wake()
 
     def _broke(self, error: Exception) -> None:
         """End the answer with an error of ours. Called where an exception is being handled."""
