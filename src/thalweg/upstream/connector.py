@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from thalweg.canon.errors import GatewayError, UpstreamBroke, UpstreamError
 from thalweg.upstream.base import FastPath, Listener, Origin, ResponseHead, UpstreamRequest
 from thalweg.upstream.connection import Connection
-from thalweg.upstream.dial import Dialer
+from thalweg.upstream.dial import Dialer, too_late
 from thalweg.upstream.http1 import AnswerReader, encode_request
 from thalweg.upstream.pool import Pool
 from thalweg.upstream.proxy import ProxySettings
@@ -133,12 +133,13 @@ class HttpCall:
         "_connecting",
         "_connection",
         "_connector",
-        "_discard_timer",
         "_fresh",
+        "_late",
         "_listener",
         "_paused",
         "_quiet",
         "_reader",
+        "_timer",
         "_told",
         "_wire",
         "body_received",
@@ -170,7 +171,10 @@ class HttpCall:
         self._announced = False
         self._paused = False
         self._connecting: asyncio.Task[Connection] | None = None
-        self._discard_timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        """Ends connecting, or discarding, where that takes too long."""
+        self._late = False
+        """Whether connecting has."""
         # For one connection.
         self._connection: Connection | None = None
         self._reader: AnswerReader | None = None
@@ -213,7 +217,7 @@ class HttpCall:
             return  # the connection is about to say so, in the same read
         reader.discard(DISCARD_BYTES)
         connection.resume_reading()
-        self._discard_timer = asyncio.get_running_loop().call_later(DISCARD_S, self.abort)
+        self._timer = asyncio.get_running_loop().call_later(DISCARD_S, self.abort)
 
     def pause_reading(self) -> None:
         """Stop reading. What was already read, at most one buffer, is still told."""
@@ -251,6 +255,9 @@ class HttpCall:
         self._fresh = True
         self._connecting = self._connector.dial(self)
         self._connecting.add_done_callback(self._dialled)
+        # Within the task, `asyncio.timeout` would run seven functions of Python for it.
+        limit_s = self.request.connect_timeout_s
+        self._timer = asyncio.get_running_loop().call_later(limit_s, self._connects_no_longer)
 
     # What the connection calls.
 
@@ -300,8 +307,14 @@ class HttpCall:
         if not quiet:
             listener.call_failed(error)
 
+    def _connects_no_longer(self) -> None:
+        if self._connecting is not None:
+            self._late = True
+            self._connecting.cancel()
+
     def _dialled(self, task: asyncio.Task[Connection]) -> None:
         self._connecting = None
+        self._stop_timer()
         if task.cancelled() or task.exception() is not None:
             self._connector.pool.vacate(self.route)
             self._dialling_failed(task)
@@ -316,7 +329,7 @@ class HttpCall:
 
     def _dialling_failed(self, task: asyncio.Task[Connection]) -> None:
         if task.cancelled():
-            self.fail(_closing(self.request))
+            self.fail(too_late(self.route, self.request) if self._late else _closing(self.request))
             return
         error = task.exception()
         if isinstance(error, UpstreamError):
@@ -351,10 +364,13 @@ class HttpCall:
         self._connection = self._connecting = self._reader = None
         # The listener holds the call: without this, every call would be work for the collector.
         self._listener, self.body_received = _NOBODY, _NOBODY.body_received
-        if self._discard_timer is not None:
-            self._discard_timer.cancel()
-            self._discard_timer = None
+        self._stop_timer()
         self._connector.forget(self)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class _Nobody:

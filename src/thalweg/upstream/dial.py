@@ -34,18 +34,12 @@ class Dialer:
         self._buffers = ReceiveBuffer()
 
     async def dial(self, route: Route, request: UpstreamRequest) -> Connection:
-        """Open a connection for `request`, which is not sent.
+        """Open a connection for `request`, which is not sent. How long that may take is the caller's to say.
 
-        Raises `UpstreamTimeout` after the request's `connect_timeout_s`, and `UpstreamUnreachable`. Cancelling it
-        closes what was half open.
+        Raises `UpstreamUnreachable`. Cancelling it closes what was half open.
         """
-        limit_s = request.connect_timeout_s
         try:
-            async with asyncio.timeout(limit_s):
-                return await self._open(route)
-        except TimeoutError as error:
-            message = f"{_told(route, request)}: there was no connection within {limit_s:g} s"
-            raise UpstreamTimeout(message, phase="connect", provider=request.provider) from error
+            return await self._open(route)
         except (OSError, UnicodeError) as error:
             message = f"{_told(route, request)}: {reason(error)}"
             raise UpstreamUnreachable(message, provider=request.provider) from error
@@ -82,6 +76,12 @@ def _where(way: socket.socket | Address) -> dict[str, Any]:
         return {"sock": way}
     family, _, protocol, _, target = way
     return {"host": target[0], "port": target[1], "family": family, "proto": protocol}
+
+
+def too_late(route: Route, request: UpstreamRequest) -> UpstreamTimeout:
+    """That opening a connection has taken longer than the request allows."""
+    message = f"{_told(route, request)}: there was no connection within {request.connect_timeout_s:g} s"
+    return UpstreamTimeout(message, phase="connect", provider=request.provider)
 
 
 def _told(route: Route, request: UpstreamRequest) -> str:
