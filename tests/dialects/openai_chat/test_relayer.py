@@ -936,6 +936,11 @@ def test_a_relayer_reads_the_client_s_wish_from_the_request() -> None:
         assert (frame(usage_chunk()) in out) is told
 
 
+def test_an_empty_delta_of_another_object_is_no_empty_delta() -> None:
+    body = stream(chunk({"role": "assistant", "content": "a"}, x={"delta": {}}), *good()[1:])
+    assert relay(body).body == body
+
+
 def test_the_short_mend_of_an_empty_delta_is_the_long_one() -> None:
     """A delta that looks empty only inside a string, or stands twice, or wants more mends, takes the long way."""
     begun = b'"id":"c","object":"chat.completion.chunk","created":1,"model":"m"'

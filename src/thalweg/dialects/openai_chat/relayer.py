@@ -32,7 +32,7 @@ from thalweg.dialects.openai_chat.stream import (
     payloads,
     read,
 )
-from thalweg.dialects.openai_chat.tables import CONTENT_TYPE, DONE_FRAME, is_usage, usage_to_canon
+from thalweg.dialects.openai_chat.tables import CONTENT_TYPE, DONE, DONE_FRAME, is_usage, usage_to_canon
 from thalweg.dialects.openai_chat.wire import (
     Chunk,
     Counts,
@@ -327,8 +327,9 @@ class ChatRelayer(FrameRelayer):
     def _frame(self, frame: Frame) -> list[bytes]:
         """Any frame but the common one."""
         data = frame.data
-        # All that a plain frame can be wrong in is that it is blank.
-        found = [data] if frame.plain and data and not data.isspace() else payloads(frame)
+        if frame.plain and data and not data.isspace() and not data.startswith(DONE):
+            return self._chunk(frame, data, read(data), alone=True)
+        found = payloads(frame)
         out: list[bytes] = []
         for payload in found:
             if self._over:
@@ -454,13 +455,13 @@ class ChatRelayer(FrameRelayer):
 
     def _mended(self, payload: bytes, chunk: Chunk) -> bytes | None:
         """The payload after every row that applies, or `None` where none changed it."""
-        if not self._mends or is_sound(chunk, self._memory):
+        if not self._mends:
             return None
-        if "content" in self._repairs:
-            filled = fill_empty_delta(payload, chunk, self._memory)
-            if filled is not None:
-                self._note("content")
-                return filled
+        if "content" in self._repairs and (filled := fill_empty_delta(payload, chunk, self._memory)) is not None:
+            self._note("content")
+            return filled
+        if is_sound(chunk, self._memory):
+            return None
         draft = _draft(payload, chunk)
         changed = [name for name, mend in self._mends if mend(draft, self._memory)]
         for name in changed:

@@ -267,12 +267,13 @@ def fill_empty_delta(payload: bytes, chunk: Chunk, memory: Memory) -> bytes | No
     what is found is the delta. `None` where the chunk is another, or wants another mend too.
     """
     choices = chunk.choices
-    if not choices or len(choices) != 1 or choices[0].delta is None or payload.count(_EMPTY_DELTA) != 1:
+    delta = choices[0].delta if choices and len(choices) == 1 else None
+    if delta is None or delta.content is not None or payload.count(_EMPTY_DELTA) != 1:
         return None
-    choices[0].delta.content = ""
+    delta.content = ""
     if is_sound(chunk, memory):
         return payload.replace(_EMPTY_DELTA, _FILLED_DELTA)
-    choices[0].delta.content = None
+    delta.content = None
     return None
 
 
