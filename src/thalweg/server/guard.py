@@ -50,6 +50,10 @@ _PHRASES = {
 }
 
 
+_MINDED = frozenset((b"host", b"content-length", b"transfer-encoding"))
+"""Fields that say where a request goes and where it ends."""
+
+
 class HeaderTooLarge(InvalidRequest):
     """The request's header is over the bound."""
 
@@ -280,10 +284,12 @@ class GuardedProtocol(HttpToolsProtocol):
             super().on_header(name, value)
             return
         self.headers.append((lower, value))  # as the base does, which would take a call for each field
+        if lower not in _MINDED:
+            return
         if lower == b"host":
             self._hosts += 1
             self._host = value
-        elif lower in (b"content-length", b"transfer-encoding") and value != b"0":
+        elif value != b"0":
             self._framing = b"%b: %b" % (lower, value)
 
     def on_headers_complete(self) -> None:
