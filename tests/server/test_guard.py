@@ -6,12 +6,14 @@ Source of the vectors: RELIABILITY section 7.4, HTTP Garden's classes, RFC 9112.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import resource
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -555,6 +557,23 @@ def test_a_client_that_goes_while_its_request_is_reserved_leaves_no_error(caplog
         [entry] = gateway.ledger.last_entries(1)
         assert entry.outcome == "cancelled"
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize("sent", [get(), request(CHAT, b"{}")])
+def test_a_connection_that_is_over_is_no_work_for_the_collector(sent: bytes) -> None:
+    with running(settings_of()) as gateway:
+        gc.collect()
+        gc.disable()
+        try:
+            with Caller(gateway.port) as caller:
+                caller.send(sent)
+                caller.reply()
+                [protocol] = gateway.server.server_state.connections
+                left = weakref.ref(protocol)
+                del protocol
+            gateway.until(lambda: left() is None)
+        finally:
+            gc.enable()
 
 
 class _Transport(asyncio.Transport):

@@ -194,6 +194,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
         if self._gone is not None:
             self._gone()
+        # They know of this: without that, every connection would be work for the collector.
+        self.scope = self.cycle = None  # type: ignore[assignment]  # as they were before the first request
 
     def _disconnect(self) -> None:
         """Nobody waits for any of the answers. uvicorn tells only the last one."""
