@@ -118,7 +118,7 @@ class _Upstream:
     def abort(self) -> None:
         """Do nothing, as all of these."""
 
-    release = pause_reading = resume_reading = abort
+    release = pause_reading = resume_reading = fast_path_opened = abort
 
     async def close(self) -> None:
         """Do nothing."""

@@ -42,7 +42,7 @@ class Called(Provider):
     def release(self) -> None:
         """It is over anyway."""
 
-    pause_reading = resume_reading = release
+    pause_reading = resume_reading = fast_path_opened = release
 
     def when_lost(self, told: Callable[[], None]) -> None:
         told()
