@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, cache_hash=True):
     """Scheme, host and port: where a credential is valid and a connection may go. Hosts are lower case, no brackets."""
 
     scheme: str
@@ -17,7 +17,7 @@ class Origin(msgspec.Struct, frozen=True):
         return f"{self.scheme}://{host}:{self.port}"
 
 
-class Credential(msgspec.Struct, frozen=True):
+class Credential(msgspec.Struct, frozen=True, cache_hash=True):
     """A secret header, bound to the origin that it was configured for."""
 
     origin: Origin

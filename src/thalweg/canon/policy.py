@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 
-class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
+class Timeouts(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """How long an upstream may take, in seconds; 0 where a wait has no bound. Long, because deep thinking is slow."""
 
     connect_s: float = 5.0
@@ -45,7 +45,7 @@ class Timeouts(msgspec.Struct, frozen=True, kw_only=True):
         return min(own, value) if own and value else own or value
 
 
-class Waits(msgspec.Struct, frozen=True, kw_only=True):
+class Waits(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """Some of `Timeouts`: what a provider, a route or a request says of them. `None` says nothing."""
 
     connect_s: float | None = None

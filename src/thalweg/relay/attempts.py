@@ -56,7 +56,7 @@ def verdict(error: GatewayError) -> Verdict:
     return Verdict.AGAIN if error.retryable else Verdict.FINAL
 
 
-class Way(msgspec.Struct, frozen=True):
+class Way(msgspec.Struct, frozen=True, cache_hash=True):
     """One route with one key."""
 
     route: int

@@ -364,7 +364,8 @@ class HttpCall:
         self._connection = self._connecting = self._reader = None
         # The listener holds the call: without this, every call would be work for the collector.
         self._listener, self.body_received = _NOBODY, _NOBODY.body_received
-        self._stop_timer()
+        if self._timer is not None:
+            self._stop_timer()
         self._connector.forget(self)
 
     def _stop_timer(self) -> None:

@@ -8,7 +8,7 @@ from thalweg.upstream.base import Origin
 from thalweg.upstream.proxy import Proxy
 
 
-class Route(msgspec.Struct, frozen=True):
+class Route(msgspec.Struct, frozen=True, cache_hash=True):
     """What two requests must have in common to share a connection."""
 
     origin: Origin
