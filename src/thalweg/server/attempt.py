@@ -287,7 +287,7 @@ class Upstream:
         self.dialect = dialect
         """What the upstream speaks."""
         self.name = row.name
-        self.key_name = _key_name(target.provider, key)
+        self.key_name = key.name if key is not None else _keyless(target.provider)
         self.profile: Profile = row.profile_of(target.upstream_model)
         self.model = target.upstream_model
         self.simulated = target.provider is None
@@ -390,10 +390,8 @@ def _note_foreign(request: Request, losses: Losses) -> None:
             losses.drop(name, "only the API that it belongs to knows it")
 
 
-def _key_name(provider: ProviderSettings | None, key: Key | None) -> str:
-    """What an upstream refuses when it refuses our key, for people."""
-    if key is not None:
-        return key.name
+def _keyless(provider: ProviderSettings | None) -> str:
+    """What an upstream refuses where there is no key to be refused, for people."""
     return "" if provider is None else f"a request without a key (set {provider.key_name})"
 
 

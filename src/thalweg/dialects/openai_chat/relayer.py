@@ -380,11 +380,11 @@ class ChatRelayer(FrameRelayer):
             return []
         if not (self._short and self._memory.created):
             self._remember(chunk)
-        self._observe(payload, chunk)
+        reported = self._observe(payload, chunk)
         if not self._short:  # which it stays, for nothing is forgotten
             self._short = self._memory.knows_answer and 0 in self.watch.choices
         if not chunk.choices:
-            return self._without_choices(frame, payload, chunk)
+            return self._without_choices(frame, payload, chunk, reported=reported)
         came = payload
         if chunk.usage is not None:
             payload = self._withheld(payload, chunk)
@@ -417,7 +417,8 @@ class ChatRelayer(FrameRelayer):
         if not memory.created and type(chunk.created) is int:
             memory.created = self.watch.created = chunk.created
 
-    def _observe(self, payload: bytes, chunk: Chunk) -> None:
+    def _observe(self, payload: bytes, chunk: Chunk) -> bool:
+        """Write into the watch what a chunk says; whether it reports usage that counts, as usage alone does."""
         watch = self.watch
         for choice in chunk.choices or ():
             at = choice.index if isinstance(choice.index, int) else 0
@@ -430,10 +431,12 @@ class ChatRelayer(FrameRelayer):
         if chunk.usage is not None and (usage := self._reports.read(chunk)):
             watch.saw_usage(usage, chunk.usage)
             self._riding, self._unread = payload if chunk.choices else None, False
+            return True
+        return False
 
-    def _without_choices(self, frame: Frame, payload: bytes, chunk: Chunk) -> list[bytes]:
+    def _without_choices(self, frame: Frame, payload: bytes, chunk: Chunk, *, reported: bool) -> list[bytes]:
         """A usage chunk, or one that says nothing a client could read."""
-        if is_usage(chunk.usage):
+        if reported:
             if not self._include_usage:
                 return []
             if "usage-chunk" not in self._repairs:

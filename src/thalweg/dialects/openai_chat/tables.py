@@ -72,13 +72,15 @@ def usage_to_canon(raw: dict[str, Any]) -> Usage:
     reasoning, audio_out = counts(details(raw, "completion_tokens_details"), _COUNTS_OUT)
     if cached is None:
         cached = cached_beside if hit is None else hit
+    written = created if written is None else written
+    reasoning = reasoning_beside if reasoning is None else reasoning
     return Usage(
         input_tokens=total_in,
-        cached_input_tokens=within(cached, total_in),
-        cache_write_tokens=within(created if written is None else written, total_in),
+        cached_input_tokens=cached and within(cached, total_in),
+        cache_write_tokens=written and within(written, total_in),
         audio_input_tokens=audio_in,
         output_tokens=total_out,
-        reasoning_tokens=within(reasoning_beside if reasoning is None else reasoning, total_out),
+        reasoning_tokens=reasoning and within(reasoning, total_out),
         audio_output_tokens=audio_out,
     )
 
