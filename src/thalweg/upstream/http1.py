@@ -33,6 +33,9 @@ _OURS = frozenset(
     b"proxy-authorization proxy-connection".split()
 )
 
+# What says in an answer where its body ends, and what it is.
+_FRAMING = frozenset((b"content-length", b"content-encoding", b"transfer-encoding"))
+
 # Answers to HEAD and CONNECT are framed otherwise than all others (RFC 9112 section 6.3); nobody here sends them.
 _REFUSED_METHODS = frozenset((b"HEAD", b"CONNECT"))
 _METHODS_WITH_BODY = frozenset((b"POST", b"PUT", b"PATCH"))
@@ -257,10 +260,11 @@ class AnswerReader:
         """Keeps a field of the head. Trailers have no reader."""
         if self.head_seen:
             return
-        self._head_bytes += len(name) + len(value) + 4
-        if len(self._headers) == MAX_HEAD_FIELDS or self._head_bytes > MAX_HEAD_BYTES:
+        headers = self._headers
+        headers.append((name.lower(), value.rstrip(b" \t")))
+        self._head_bytes = size = self._head_bytes + len(name) + len(value) + 4
+        if size > MAX_HEAD_BYTES or len(headers) > MAX_HEAD_FIELDS:
             self._refuse(f"sent a head of more than {MAX_HEAD_FIELDS} fields or {MAX_HEAD_BYTES} bytes")
-        self._headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
         """Accepts, skips or refuses the head."""
@@ -305,11 +309,14 @@ class AnswerReader:
         # RFC 9112 section 6.3: with neither field the close is the end. The statuses without a body are over before it.
         self._ends_with_connection = True
         for name, value in head.headers:
+            if name not in _FRAMING:
+                continue
             if name == b"content-length":
                 self._ends_with_connection = False
-            elif name == b"content-encoding" and value.lower() != b"identity":
-                self._refuse("sent a compressed answer, though only identity was accepted")
-            elif name == b"transfer-encoding":
+            elif name == b"content-encoding":
+                if value.lower() != b"identity":
+                    self._refuse("sent a compressed answer, though only identity was accepted")
+            else:
                 self._ends_with_connection = False
                 if value.lower() != b"chunked":
                     self._refuse("sent a transfer coding other than chunked")
