@@ -109,6 +109,7 @@ async def test_an_address_in_digits_is_made_out_once(monkeypatch: pytest.MonkeyP
         return lookup(host, *arguments, **options)  # type: ignore[arg-type]  # as it was called
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    dial._in_digits.cache_clear()  # another test's upstream may have had the same port
     async with serving(answering(HELLO)) as upstream:
         for _ in range(2):
             async with connecting(upstream) as connector:

@@ -282,6 +282,11 @@ def json_string(text: str) -> bytes:
     return escape_separators(msgspec.json.encode(text))
 
 
+def json_string_as_it_came(string: bytes) -> bytes:
+    """The same of a JSON string in which nothing is escaped."""
+    return escape_separators(string)
+
+
 class StreamDecoder(Protocol):
     """Reads an upstream's stream into events."""
 

@@ -19,8 +19,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
-from thalweg.dialects.base import Grows, Relayer, Stretch, count_chars, json_string
-from thalweg.dialects.kit.separators import escape_separators
+from thalweg.dialects.base import Grows, Relayer, Stretch, count_chars, json_string, json_string_as_it_came
 from thalweg.framing.chunked import LAST_TWO, LINE_END, LINES, MOST_BYTES, MOST_LINE_BYTES, SHAPES, chunk
 from thalweg.relay.exchange import Exchange
 
@@ -404,7 +403,7 @@ class TranslatingPath(FastPath):
         if 0x5C in string:
             string = json_string(text)
         elif not text.isascii():
-            string = escape_separators(string)
+            string = json_string_as_it_came(string)
         if usage is not None:
             self._usage = usage
         return self._write(text, string, read, at)
