@@ -63,9 +63,15 @@ def _rows(settings: Settings) -> list[targets.Target]:
         ours = [targets.bare(), *ours, *targets.pairs(settings.gateway, name)]
     rows = [targets.direct(), targets.nginx(), *ours]
     if find_nginx():
-        return rows
+        return _with_yardsticks(rows) if settings.pairs else rows
     _progress.print("[bold]nginx is not installed:[/] no figure is compared (Debian: apt-get install nginx-light)")
     return [row for row in rows if row.name != targets.YARDSTICK]
+
+
+def _with_yardsticks(rows: list[targets.Target]) -> list[targets.Target]:
+    """The rows with nginx again before every third: a run over all pairs is long, and the machine's minutes differ."""
+    again = replace(targets.nginx(), phases=("chunks",))
+    return [each for at, row in enumerate(rows) for each in ([again, row] if at > 2 and at % 3 == 0 else [row])]
 
 
 def _measure(settings: Settings) -> Report:

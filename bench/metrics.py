@@ -1,5 +1,7 @@
 """What is measured, in which unit, and the bars that Thalweg is to hold. No I/O."""
 
+import math
+from bisect import bisect
 from dataclasses import dataclass
 
 from bench.stats import Spread, ratios
@@ -61,15 +63,18 @@ class Samples:
     """The figures of all runs by target and metric; a run adds one to each."""
 
     def __init__(self) -> None:
-        self._values: dict[str, dict[str, list[float]]] = {}
+        self._values: dict[str, dict[str, list[tuple[int, float]]]] = {}
+        """Each with its place among all that was added."""
+        self._added = 0
 
     def add(self, target: str, metric: str, value: float) -> None:
         """Add one run's figure."""
-        self._values.setdefault(target, {}).setdefault(metric, []).append(value)
+        self._values.setdefault(target, {}).setdefault(metric, []).append((self._added, value))
+        self._added += 1
 
     def last(self, target: str, metric: str) -> float:
         """Return the figure of the latest run; KeyError before the first."""
-        return self._values[target][metric][-1]
+        return self._values[target][metric][-1][1]
 
     def targets(self) -> list[str]:
         """Return the targets in the order in which they came."""
@@ -81,15 +86,18 @@ class Samples:
 
     def values(self, target: str, metric: str) -> list[float]:
         """Return the figures run by run; empty where it was not measured."""
-        return self._values.get(target, {}).get(metric, [])
+        return [value for _, value in self._values.get(target, {}).get(metric, [])]
 
     def spread(self, target: str, metric: str) -> Spread | None:
         """Return the spread over the runs."""
         return Spread.over(self.values(target, metric))
 
     def ratio(self, target: str, metric: str, yardstick: str) -> Spread | None:
-        """Return the spread of the ratio, taken run by run."""
-        return Spread.over(ratios(self.values(target, metric), self.values(yardstick, metric)))
+        """Return the spread of the ratio, each figure's to the one that the yardstick had last before it."""
+        known = self._values.get(yardstick, {}).get(metric, [])
+        befores = [bisect(known, (at,)) for at, _ in self._values.get(target, {}).get(metric, [])]
+        bases = [known[before - 1][1] if before else math.nan for before in befores]
+        return Spread.over(ratios(self.values(target, metric), bases))
 
     def figure(self, bar: Bar, target: str, yardstick: str) -> float | None:
         """Return what a bar is about; None where it was not measured."""

@@ -90,6 +90,17 @@ def test_ratios_are_taken_run_by_run_and_skip_a_yardstick_of_zero() -> None:
     assert Spread.over(ratios([15.0, 30.0, 5.0], [10.0, 15.0, 0.0])) == Spread(1.75, 1.5, 2.0)
 
 
+def test_a_ratio_is_to_what_the_yardstick_had_last_before() -> None:
+    samples = Samples()
+    samples.add("thalweg", "chunk_cpu_us", 7.0)
+    for nginx, ours in ((10.0, (15.0, 20.0)), (40.0, (60.0,))):
+        samples.add("nginx", "chunk_cpu_us", nginx)
+        for figure in ours:
+            samples.add("thalweg", "chunk_cpu_us", figure)
+    assert samples.ratio("thalweg", "chunk_cpu_us", "nginx") == Spread(1.5, 1.5, 2.0)
+    assert samples.ratio("thalweg", "idle_mb", "nginx") is None
+
+
 def test_a_script_survives_its_model_name() -> None:
     assert Script.parse(Script(50, 500, 20).model) == Script(50, 500, 20)
     assert Script.parse("bench-1-60") == Script(1, 60)
