@@ -386,6 +386,16 @@ def test_the_largest_usage_counts_of_those_that_come_with_chunks(include_usage: 
         both([ROLE, *chunks], profile=PROFILES["usage in every chunk, or null"], include_usage=include_usage)
 
 
+def test_usage_now_and_then_covers_all_text_before_it() -> None:
+    """Also what has passed before it, and was not told yet."""
+    for plain in range(1, 7):
+        chunks = [*map(text, WORDS[:plain]), _metered("x", 9), *map(text, WORDS[:2])]
+        for end in range(3, len(chunks) + 1):
+            profile = PROFILES["usage in every chunk, or null"]
+            both([ROLE, text("a"), *chunks[:end]], profile=profile)
+            both([ROLE, text("a"), _metered("b", 2), *chunks[:end]], profile=profile)
+
+
 def _metered(words: str, made: int) -> bytes:
     """A chunk with usage."""
     counts = {"prompt_tokens": 3, "completion_tokens": made, "total_tokens": 3 + made}

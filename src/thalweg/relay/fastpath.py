@@ -116,6 +116,11 @@ class FastPath(_Rare):
         """What is held of the stream while this is open, in bytes. Also looks whether it is still to be kept."""
         raise NotImplementedError
 
+    @property
+    def _untold(self) -> bool:
+        """Whether there is any text that the relayer was not told of; usage comes with one."""
+        raise NotImplementedError
+
     def _tell(self, relayer: Relayer, usage: bytes | None) -> bool:
         """Tell of texts, and of the last usage. Returns whether common frames are what they were."""
         raise NotImplementedError
@@ -186,8 +191,8 @@ class FastPath(_Rare):
             return False
         frame = read[at:-2]
         try:
-            if self._usage is not None:
-                self.publish()
+            if self._untold:
+                self.publish()  # else usage in this frame would not cover the text before it
             passed = relayer.pass_on(frame)
         except Exception as error:  # noqa: BLE001  # whoever calls this can do nothing about it
             self._broke(error)
@@ -310,6 +315,11 @@ class PassingPath(FastPath):
         super()._take_up(stretch)
         behind = b"" if stretch is None else stretch.behind
         self._behind_text = _shared(behind + LINE_END) if behind else b""
+
+    @property
+    def _untold(self) -> bool:
+        """Whether there is a length."""
+        return self._deltas > 0
 
     def _tell(self, relayer: Relayer, usage: bytes | None) -> bool:
         """Tell of lengths, and of the last usage."""
@@ -466,7 +476,6 @@ class TranslatingPath(FastPath):
     def _pass_on(self, read: bytes, at: int) -> bool:
         """Pass a chunk of which not so much is known."""
         try:
-            self.publish()
             passed = super()._pass_on(read, at)
             if self._relayer is not None:
                 self._follow(self._relayer)
@@ -474,6 +483,11 @@ class TranslatingPath(FastPath):
             self._broke(error)
             return True
         return passed
+
+    @property
+    def _untold(self) -> bool:
+        """Whether there is one."""
+        return bool(self._texts)
 
     def _tell(self, relayer: Relayer, usage: bytes | None) -> bool:
         """Tell of texts, and of the last usage."""
